@@ -1,0 +1,5 @@
+"""`python -m exporter` is `pipeline-exporter`."""
+
+from exporter.cli import main
+
+main()
