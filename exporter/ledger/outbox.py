@@ -1,0 +1,289 @@
+"""Events on their way out: a row per event and destination, in the order of their marks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, func, insert, select, text, update
+
+from exporter.errors import StateError
+from exporter.ledger.dead import write_letter
+from exporter.ledger.progress import chunks, count, counted, mark_done, outbox_scope
+from exporter.ledger.records import OutboxCounts, OutboxRow
+from exporter.ledger.schema import letters, outbox, units
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from sqlalchemy import Select
+    from sqlalchemy.engine import Connection
+
+    from exporter.ledger.database import Database
+    from exporter.ledger.records import Lease, OutboxEvent, OutboxMark
+
+RESPONSE_LIMIT = 4000
+"""How many characters of a destination's answer are kept."""
+
+# Spelled as the partial indexes spell them, or SQLite would not use these.
+_IS_QUEUED = text("outbox.state = 'queued'")
+_DELIVERED_OF = "delivered/"
+_IS_HELD = text("held.state = 'queued' AND held.next_at IS NOT NULL")
+
+
+class Outbox:
+    """What each destination has yet to take; a delivered event leaves only its hash behind."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def enqueue(self, lease: Lease, marks: Sequence[OutboxMark], now: int) -> int:
+        """Mark units done for their sinks and take in their events; give how many entered.
+
+        All of it is one transaction.
+
+        Order: as given; `seq` rises.
+        Repeat: an event whose content equals the newest of its destination, run and type does not
+            enter again; one
+            that differs does, and takes the place of those that were delivered, dropped or dead.
+        """
+        if not marks:
+            return 0
+        per_sink: dict[str, list[OutboxMark]] = {}
+        for mark in marks:
+            per_sink.setdefault(mark.sink, []).append(mark)
+        with self._database.write(lease) as connection:
+            for sink, own in per_sink.items():
+                mark_done(connection, sink, [(mark.unit_key, mark.fingerprint) for mark in own])
+            return sum(_enter(connection, sink, own, now) for sink, own in per_sink.items())
+
+    def next_events(
+        self, destination: str, *, limit: int, now: int, skip_lanes: Collection[str] = ()
+    ) -> list[OutboxRow]:
+        """Give the events that may leave now, oldest first; none of a lane that is held."""
+        held = outbox.alias("held")
+        held_lanes = select(held.c.lane).where(
+            held.c.destination == destination, _IS_HELD, held.c.next_at > now
+        )
+        query = (
+            select(
+                outbox.c.seq,
+                outbox.c.lane,
+                outbox.c.run_id,
+                outbox.c.event_type,
+                outbox.c.event_time,
+                outbox.c.content_hash,
+                outbox.c.body,
+                outbox.c.attempts,
+            )
+            .where(
+                outbox.c.destination == destination, _IS_QUEUED, outbox.c.lane.not_in(held_lanes)
+            )
+            .order_by(outbox.c.seq)
+            .limit(limit)
+        )
+        if skip_lanes:
+            query = query.where(outbox.c.lane.not_in(list(skip_lanes)))
+        with self._database.read() as connection:
+            return [OutboxRow(*row) for row in connection.execute(query)]
+
+    def acknowledge(self, lease: Lease, destination: str, seqs: Iterable[int], now: int) -> None:
+        """Note that a destination took events; their bodies are dropped. Repeat: harmless."""
+        wanted = list(seqs)
+        if not wanted:
+            return
+        with self._database.write(lease) as connection:
+            deltas: Counter[str] = Counter()
+            for part in chunks(wanted):
+                taken = (outbox.c.destination == destination, outbox.c.seq.in_(part), _IS_QUEUED)
+                for row in connection.execute(_per_stack().where(*taken)):
+                    deltas[_DELIVERED_OF + row.stack] += row.number
+                done = connection.execute(
+                    update(outbox)
+                    .where(*taken)
+                    .values(state="delivered", body=None, next_at=None, left_ms=now)
+                ).rowcount
+                deltas["delivered"] += done
+                deltas["pending"] -= done
+            count(connection, outbox_scope(destination), deltas)
+
+    def retry_event(
+        self, lease: Lease, seq: int, *, next_at: int, status: int | None, body: str | None
+    ) -> None:
+        """Hold an event, and its lane behind it, until `next_at`; its attempts rise by one."""
+        with self._database.write(lease) as connection:
+            connection.execute(
+                update(outbox)
+                .where(outbox.c.seq == seq, _IS_QUEUED)
+                .values(
+                    attempts=outbox.c.attempts + 1,
+                    next_at=next_at,
+                    status=status,
+                    response=(body or "")[:RESPONSE_LIMIT],
+                )
+            )
+
+    def dead_event(
+        self, lease: Lease, seq: int, *, status: int | None, body: str | None, now: int
+    ) -> None:
+        """Make an event a dead letter, with what the destination answered; its lane goes on.
+
+        Repeat: an event that does not wait any more is left alone.
+        """
+        response = (body or "")[:RESPONSE_LIMIT]
+        with self._database.write(lease) as connection:
+            row = connection.execute(
+                select(
+                    outbox.c.destination,
+                    outbox.c.run_id,
+                    outbox.c.event_type,
+                    outbox.c.attempts,
+                    outbox.c.unit_key,
+                ).where(outbox.c.seq == seq, _IS_QUEUED)
+            ).one_or_none()
+            if row is None:
+                return
+            connection.execute(
+                update(outbox)
+                .where(outbox.c.seq == seq)
+                .values(
+                    state="dead",
+                    attempts=row.attempts + 1,
+                    next_at=None,
+                    status=status,
+                    response=response,
+                    left_ms=now,
+                )
+            )
+            unit = connection.execute(
+                select(units.c.stack, units.c.source_id, units.c.pipeline, units.c.run).where(
+                    units.c.key == row.unit_key
+                )
+            ).one()
+            write_letter(
+                connection,
+                what="event",
+                stack=unit.stack,
+                sink=row.destination,
+                source_id=unit.source_id or "",
+                subject=seq,
+                pipeline=unit.pipeline,
+                run=unit.run,
+                event=f"{row.event_type} {row.run_id}",
+                kind="refused" if status is None else f"status_{status}",
+                error=response or "The destination refused the event and gave no reason.",
+                attempts=row.attempts + 1,
+                now=now,
+            )
+            count(connection, outbox_scope(row.destination), {"pending": -1, "dead": 1})
+
+    def counts(self, destination: str) -> OutboxCounts:
+        """Say how the destination stands, from counters."""
+        with self._database.read() as connection:
+            have = counted(connection, outbox_scope(destination))
+        return OutboxCounts(have.get("pending", 0), have.get("delivered", 0), have.get("dead", 0))
+
+    def counts_by_stack(self, destination: str) -> dict[str, OutboxCounts]:
+        """Say how the destination stands with each stack's events; stacks without any are left out.
+
+        Speed: what was delivered is kept as counters; what waits or is dead is little.
+        """
+        dead = (
+            select(letters.c.stack, func.count().label("number"))
+            .where(
+                letters.c.what == "event", letters.c.sink == destination, letters.c.state == "open"
+            )
+            .group_by(letters.c.stack)
+        )
+        with self._database.read() as connection:
+            have = counted(connection, outbox_scope(destination))
+            queued = connection.execute(
+                _per_stack().where(outbox.c.destination == destination, _IS_QUEUED)
+            )
+            pending = {row.stack: row.number for row in queued}
+            lost = {row.stack: row.number for row in connection.execute(dead)}
+        delivered = {
+            name.removeprefix(_DELIVERED_OF): number
+            for name, number in have.items()
+            if name.startswith(_DELIVERED_OF)
+        }
+        return {
+            stack: OutboxCounts(pending.get(stack, 0), delivered.get(stack, 0), lost.get(stack, 0))
+            for stack in sorted({*pending, *delivered, *lost})
+        }
+
+
+def _per_stack() -> Select[tuple[str, int]]:
+    return (
+        select(units.c.stack, func.count().label("number"))
+        .select_from(outbox.join(units, units.c.key == outbox.c.unit_key))
+        .group_by(units.c.stack)
+    )
+
+
+def _enter(connection: Connection, destination: str, marks: Sequence[OutboxMark], now: int) -> int:
+    """Insert the events that say something new; give how many."""
+    run_ids = dict.fromkeys(event.run_id for mark in marks for event in mark.events)
+    newest: dict[tuple[str, str], str] = {}
+    replaceable: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    for part in chunks(run_ids):
+        rows = connection.execute(
+            select(
+                outbox.c.run_id,
+                outbox.c.event_type,
+                outbox.c.seq,
+                outbox.c.content_hash,
+                outbox.c.state,
+            )
+            .where(outbox.c.destination == destination, outbox.c.run_id.in_(part))
+            .order_by(outbox.c.seq)
+        )
+        for run_id, event_type, seq, content_hash, state in rows:
+            newest[run_id, event_type] = content_hash
+            if state != "queued":
+                replaceable.setdefault((run_id, event_type), []).append((seq, state))
+    entering: list[dict[str, object]] = []
+    leaving: list[tuple[int, str]] = []
+    for mark in marks:
+        for event in mark.events:
+            name = event.run_id, event.event_type
+            if newest.get(name) == event.content_hash:
+                continue
+            newest[name] = event.content_hash
+            leaving += replaceable.pop(name, [])
+            entering.append(_row(destination, mark.unit_key, event, now))
+    _leave(connection, destination, leaving)
+    if entering:
+        connection.execute(insert(outbox), entering)
+        count(connection, outbox_scope(destination), {"pending": len(entering)})
+    return len(entering)
+
+
+def _row(destination: str, unit_key: str, event: OutboxEvent, now: int) -> dict[str, object]:
+    if not event.body:
+        raise StateError("An event without a body cannot enter the outbox.", run_id=event.run_id)
+    return {
+        "destination": destination,
+        "unit_key": unit_key,
+        "lane": event.lane,
+        "run_id": event.run_id,
+        "event_type": event.event_type,
+        "event_time": event.event_time,
+        "content_hash": event.content_hash,
+        "body": event.body,
+        "state": "queued",
+        "attempts": 0,
+        "entered_ms": now,
+    }
+
+
+def _leave(connection: Connection, destination: str, leaving: Sequence[tuple[int, str]]) -> None:
+    """Remove rows that a newer event makes needless, and their dead letters."""
+    states = Counter(state for _, state in leaving)
+    for part in chunks(seq for seq, _ in leaving):
+        connection.execute(delete(outbox).where(outbox.c.seq.in_(part)))
+        if states["dead"]:
+            connection.execute(
+                delete(letters).where(letters.c.what == "event", letters.c.subject.in_(part))
+            )
+    count(connection, outbox_scope(destination), {"dead": -states["dead"]})
