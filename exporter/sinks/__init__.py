@@ -1,0 +1,1 @@
+"""Where plans and events are applied, idempotently; it never knows where they came from."""

@@ -1,0 +1,144 @@
+"""One keep-alive connection to a catalog: the only door to the network in this package."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from exporter.errors import SinkTransient, SinkUnavailable
+from exporter.sinks.openlineage.outcomes import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_BODY_LIMIT = 65_536
+_BODY_SHOWN = 2_000
+
+
+class Address(NamedTuple):
+    """Where events go: the parts of the URL, and the whole of it as it may be shown."""
+
+    is_tls: bool
+    host: str
+    port: int | None
+    path: str
+    shown: str
+
+
+class Connection:
+    """Posts bodies one after the other. Not thread-safe: a lane worker has its own."""
+
+    def __init__(
+        self,
+        destination: str,
+        address: Address,
+        headers: Mapping[str, str],
+        timeout_s: float,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self._destination = destination
+        self._address = address
+        self._headers = dict(headers)
+        self._timeout_s = timeout_s
+        self._tls = tls
+        self._open: http.client.HTTPConnection | None = None
+
+    def post(self, body: bytes) -> Answer:
+        """Send a body and give the answer.
+
+        Repeat: a connection that the server closed while it was idle is opened anew, and the body
+            sent again.
+        Raises: SinkUnavailable if nobody can be reached; SinkTransient if a connection was made but
+            no answer came, in which case the body may have been taken.
+        """
+        is_reused = self._open is not None
+        try:
+            return self._exchange(self._open or self._connect(), body)
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
+            self.close()
+            if not is_reused:
+                raise self._no_answer(error) from error
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise self._no_answer(error) from error
+        try:
+            return self._exchange(self._connect(), body)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise self._no_answer(error) from error
+
+    def close(self) -> None:
+        """Close the connection. May be called twice; the next post opens it again."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+    def _connect(self) -> http.client.HTTPConnection:
+        where = self._address
+        made: http.client.HTTPConnection
+        if where.is_tls:
+            made = http.client.HTTPSConnection(
+                where.host, where.port, timeout=self._timeout_s, context=self._tls
+            )
+        else:
+            made = http.client.HTTPConnection(where.host, where.port, timeout=self._timeout_s)
+        try:
+            made.connect()
+        except ssl.SSLError as error:
+            made.close()
+            raise self._unreachable(
+                error, "Check the certificate; SSL_CERT_FILE names your own authorities."
+            ) from error
+        except OSError as error:
+            made.close()
+            raise self._unreachable(error, "Is it running, and is url right?") from error
+        self._open = made
+        return made
+
+    def _exchange(self, connection: http.client.HTTPConnection, body: bytes) -> Answer:
+        deadline = time.monotonic() + self._timeout_s
+        connection.request("POST", self._address.path, body, self._headers)
+        response = connection.getresponse()
+        text = self._read(response, deadline)
+        response.close()
+        if response.will_close:
+            self.close()
+        return Answer(
+            status=response.status,
+            content_type=response.headers.get("Content-Type", ""),
+            location=response.headers.get("Location", ""),
+            retry_after=response.headers.get("Retry-After", ""),
+            body=text[:_BODY_SHOWN],
+        )
+
+    def _read(self, response: http.client.HTTPResponse, deadline: float) -> str:
+        """Read the body; the status has been said, so a body that breaks off changes nothing."""
+        read = bytearray()
+        try:
+            while part := response.read1(8192):
+                read += part
+                if len(read) > _BODY_LIMIT or time.monotonic() > deadline:
+                    self.close()
+                    break
+        except (OSError, http.client.HTTPException):
+            self.close()
+        return read.decode("utf-8", "replace")
+
+    def _unreachable(self, error: OSError, hint: str) -> SinkUnavailable:
+        return SinkUnavailable(
+            f"The OpenLineage destination {self._destination!r} at {self._address.shown} "
+            f"cannot be reached: {_reason(error)}.",
+            hint=hint,
+        )
+
+    def _no_answer(self, error: Exception) -> SinkTransient:
+        return SinkTransient(f"No answer from {self._address.shown}: {_reason(error)}.")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "it took too long"
+    text = getattr(error, "strerror", None) or str(error)
+    return text or type(error).__name__

@@ -1,0 +1,109 @@
+"""A place that takes events, and how the settings name one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from exporter.sinks.openlineage.file import FileDestination
+from exporter.sinks.openlineage.http import HttpDestination
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+    from datetime import timedelta
+
+    from exporter.sinks.openlineage.outcomes import Outcome
+
+# More connections than four make Marquez no faster, only its database busier.
+_LANES = {"marquez": 4}
+_DEFAULT_LANES = 8
+
+
+class DueEvent(Protocol):
+    """An event that may leave now."""
+
+    @property
+    def seq(self) -> int:
+        """Its place in the outbox."""
+
+    @property
+    def lane(self) -> str:
+        """Events of one lane leave in order."""
+
+    @property
+    def body(self) -> bytes:
+        """What is sent."""
+
+
+class Destination(Protocol):
+    """Takes events. A call may come again with events that an earlier one delivered."""
+
+    @property
+    def name(self) -> str:
+        """The destination's name in the settings."""
+
+    @property
+    def page(self) -> int:
+        """How many events one call should bring."""
+
+    def send(
+        self, events: Sequence[DueEvent], *, halted: Callable[[], bool]
+    ) -> Generator[Outcome, None, None]:
+        """Send events and say of each, as soon as it is known, what became of it.
+
+        Order: within a lane as given, the next after the answer to the last; after a `retry` the
+            rest of its lane stays unsent and has no outcome. Nothing is begun once `halted()`.
+        Raises: SinkUnavailable, after the outcomes of what was sent.
+        """
+
+    def close(self) -> None:
+        """Release connections. May be called twice."""
+
+
+class Secret(Protocol):
+    """A setting that does not show itself by accident."""
+
+    def get_secret_value(self) -> str:
+        """Give the value."""
+
+
+class DestinationSettings(Protocol):
+    """What the settings say of a destination; `url` is a web address, or `file://` and a path."""
+
+    @property
+    def name(self) -> str:
+        """What the destination is called."""
+
+    @property
+    def url(self) -> Secret:
+        """Where it is."""
+
+    @property
+    def catalog(self) -> str | None:
+        """Which catalog it is, if that matters."""
+
+    @property
+    def endpoint(self) -> str:
+        """The path at which it takes events."""
+
+    @property
+    def token(self) -> Secret | None:
+        """What to show it as a bearer."""
+
+    @property
+    def timeout(self) -> timedelta:
+        """How long to wait for it."""
+
+
+def open_destination(settings: DestinationSettings) -> Destination:
+    """Make the destination of the settings; nothing is contacted or created yet."""
+    url = settings.url.get_secret_value()
+    if url.startswith("file://"):
+        return FileDestination(settings.name, url.removeprefix("file://"))
+    return HttpDestination(
+        settings.name,
+        url,
+        endpoint=settings.endpoint,
+        token=settings.token.get_secret_value() if settings.token is not None else None,
+        timeout_s=settings.timeout.total_seconds(),
+        lanes=_LANES.get(settings.catalog or "", _DEFAULT_LANES),
+    )
