@@ -1,0 +1,79 @@
+"""Keeping secrets out of what people read. It knows text only, never settings."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus, unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MASK = "***"
+
+_TELLTALE = r"pass(?:word|wd|phrase)?|token|secret|sig(?:nature)?|[\w-]*(?:_key|apikey|credential)"
+_USERINFO = re.compile(
+    r"(?P<before>[a-z][a-z0-9+.\-]*://[^\s/:@\"'<>]*:)[^\s\"'<>]*@", re.IGNORECASE
+)
+_TOKEN_USER = re.compile(r"(?P<before>https?://)[^\s/:@\"'<>]+@", re.IGNORECASE)
+_QUERY = re.compile(rf"(?P<before>[?&](?:{_TELLTALE})=)[^&\s\"'<>#]*", re.IGNORECASE)
+
+_SHORTEST = 4  # a shorter word would blank out ordinary text, and is no secret
+
+
+def mask_url(text: str) -> str:
+    """Hide the passwords and tokens of every URL in a text; all else stays as it is."""
+    text = _USERINFO.sub(rf"\g<before>{MASK}@", text)
+    text = _TOKEN_USER.sub(rf"\g<before>{MASK}@", text)
+    return _QUERY.sub(rf"\g<before>{MASK}", text)
+
+
+def url_secrets(url: str) -> tuple[str, ...]:
+    """Give the secret parts of a URL, as written and as they read without percent signs."""
+    found: list[str] = []
+    if match := re.match(r"[a-z][a-z0-9+.\-]*://[^/:@]*:(?P<password>.*?)@", url, re.IGNORECASE):
+        found.append(match["password"])
+    query = rf"[?&](?:{_TELLTALE})=([^&#]*)"
+    found += [m[1] for m in re.finditer(query, url, re.IGNORECASE)]
+    return tuple(dict.fromkeys(form for word in found for form in (word, unquote(word)) if form))
+
+
+class Masker:
+    """Replaces known secrets, and the passwords of URLs, in any text.
+
+    The longest secret is replaced first, so that one that begins with another leaves no tail
+    behind. A secret is found as it is, percent-encoded and as the password of a basic authorization
+    header.
+    """
+
+    def __init__(
+        self, secrets: Iterable[str] = (), *, basic: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        forms = {
+            form for secret in secrets for form in _spellings(secret) if len(secret) >= _SHORTEST
+        }
+        forms |= {
+            base64.b64encode(f"{user}:{password}".encode()).decode() for user, password in basic
+        }
+        ordered = sorted(forms, key=lambda form: (-len(form), form))
+        self._known = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+
+    def __call__(self, text: str) -> str:
+        """Give the text without secrets."""
+        if self._known is not None:
+            text = self._known.sub(MASK, text)
+        return mask_url(text)
+
+
+def _spellings(secret: str) -> tuple[str, ...]:
+    """Give the ways a secret is written in messages, URLs, reprs and JSON."""
+    return (
+        secret,
+        quote(secret, safe=""),
+        quote_plus(secret),
+        repr(secret)[1:-1],
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+    )

@@ -1,0 +1,192 @@
+"""Takes runs in: reads them, and notes what was seen, what vanished, what cannot be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from exporter.hierarchy import RunSnapshot, UnreadableRun, run_key
+from exporter.hierarchy.status import is_unfinished
+from exporter.ledger import SeenUnit
+from exporter.sync.fingerprint import has_settled, unit_fingerprint
+from exporter.sync.outcomes import Failure, attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from exporter.ledger import Ledger, UnitState
+    from exporter.sync.clock import Clock
+    from exporter.sync.leading import Leadership
+    from exporter.sync.report import StackReport
+    from exporter.sync.stacks import OpenStack
+
+_SUSPICIOUS_LOSS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class CycleRules:
+    """The settings a cycle follows; times in milliseconds."""
+
+    settle_ms: int = 30_000
+    stale_after_ms: int = 7 * 86_400_000
+    rescan_runs: int = 200
+    full: bool = False
+    repair: bool = False
+
+
+class Taken(NamedTuple):
+    """A run and what the ledger was told of it."""
+
+    run: RunSnapshot
+    seen: SeenUnit
+
+
+@dataclass(slots=True)
+class Intake:
+    """Reads one stack, a page of runs at a time, into the ledger.
+
+    `doubted` tells that so much was missing that none of it was believed.
+    """
+
+    stack: OpenStack
+    ledger: Ledger
+    leadership: Leadership
+    clock: Clock
+    rules: CycleRules
+    report: StackReport
+    mask: Callable[[str], str]
+    doubted: bool = False
+
+    def take(self, source_ids: Sequence[str]) -> list[Taken]:
+        """Read a page and record it; give the runs that could be read.
+
+        A run that cannot be read is a dead letter, and the others go on. Runs that are known and no
+        longer there are marked as gone, unless all of several are missing: the source itself
+        must be doubted then.
+        Raises: SourceError, StateError.
+        """
+        found = self._read(source_ids)
+        runs: list[RunSnapshot] = []
+        for run in found:
+            if isinstance(run, UnreadableRun):
+                self._note_unreadable(run)
+            else:
+                runs.append(run)
+        known = self.ledger.units.known(self.stack.key, source_ids)
+        there = {run.source_id for run in found}
+        lost = [known[i] for i in source_ids if i in known and i not in there]
+        self._note_vanished(lost, anything_found=bool(found))
+        now = self.clock.now_ms()
+        taken = [unit for run in runs if (unit := self._take_one(run, known, now)) is not None]
+        self.ledger.units.record(
+            self.leadership.lease, self.stack.key, [unit.seen for unit in taken], now
+        )
+        return taken
+
+    def _take_one(self, run: RunSnapshot, known: Mapping[str, UnitState], now: int) -> Taken | None:
+        """Describe one run for the ledger; one that cannot be described is a dead letter."""
+        seen = attempt(partial(self._seen, run, known.get(run.source_id), now), self.mask)
+        if not isinstance(seen, Failure):
+            return Taken(run, seen)
+        self._note_unreadable(
+            UnreadableRun(
+                str(run.pipeline.name), str(run.name), run.source_id, _unread(seen.message)
+            )
+        )
+        return None
+
+    def _read(self, source_ids: Sequence[str]) -> list[RunSnapshot | UnreadableRun]:
+        """Read runs; where the reader stumbles, halve the page until the stone lies alone."""
+        result = attempt(partial(self.stack.history.runs, source_ids), self.mask)
+        if not isinstance(result, Failure):
+            return list(result)
+        if len(source_ids) > 1:
+            half = len(source_ids) // 2
+            return [*self._read(source_ids[:half]), *self._read(source_ids[half:])]
+        known = self.ledger.units.known(self.stack.key, source_ids)
+        return [
+            UnreadableRun(
+                pipeline=known[i].pipeline if i in known else "",
+                name=known[i].run if i in known else i,
+                source_id=i,
+                reason=_unread(result.message),
+            )
+            for i in source_ids
+        ]
+
+    def _note_unreadable(self, run: UnreadableRun) -> None:
+        reason = self.mask(run.reason)
+        new = self.ledger.units.fail_run(
+            self.leadership.lease,
+            self.stack.key,
+            run.source_id,
+            pipeline=run.pipeline,
+            run=run.name,
+            error=reason,
+            kind="unreadable_run",
+            now=self.clock.now_ms(),
+        )
+        if new:
+            self.report.dead_now += 1
+            self.report.errors.append(
+                {
+                    "stack": self.stack.key,
+                    "pipeline": run.pipeline,
+                    "run": run.name,
+                    "error": reason,
+                    "dead": True,
+                }
+            )
+
+    def _note_vanished(self, states: Sequence[UnitState], *, anything_found: bool) -> None:
+        lost = [state for state in states if not state.gone]
+        if not lost:
+            return
+        if len(lost) >= _SUSPICIOUS_LOSS and not anything_found and not self.rules.full:
+            self.doubted = True
+            self.report.failed += 1
+            self.report.errors.append(
+                {
+                    "stack": self.stack.key,
+                    "error": f"All of {len(lost)} known runs are missing from the source at once; "
+                    "none was marked as gone. If they were deleted on purpose, say so with "
+                    "`run --full`.",
+                }
+            )
+            return
+        self.ledger.units.mark_gone(
+            self.leadership.lease,
+            self.stack.key,
+            [state.source_id for state in lost],
+            self.clock.now_ms(),
+        )
+
+    def _seen(self, run: RunSnapshot, known: UnitState | None, now: int) -> SeenUnit:
+        fingerprint = unit_fingerprint(run, self.stack.policy)
+        same = known is not None and known.fingerprint == fingerprint
+        return SeenUnit(
+            key=run_key(run),
+            source_id=run.source_id,
+            pipeline=run.pipeline.name,
+            run=run.name,
+            status=run.status,
+            unfinished=is_unfinished(run.status)
+            or any(is_unfinished(step.status) for step in run.steps),
+            settled=has_settled(
+                run,
+                now_ms=now,
+                settle_ms=self.rules.settle_ms,
+                unchanged_since_ms=known.first_seen_ms if known is not None and same else None,
+            ),
+            fingerprint=fingerprint,
+            steps=len(run.steps),
+            artifact_ids=[artifact.id for artifact in run.artifacts],
+            changed_ms=run.changed,
+            start_ms=run.start,
+            end_ms=run.end,
+        )
+
+
+def _unread(message: str) -> str:
+    return f"The run could not be read: {message}"
