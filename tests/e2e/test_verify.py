@@ -1,0 +1,229 @@
+"""`verify` sees whatever somebody changed in MLflow, and `run --repair` puts it right."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.command import run_command
+from support.mlflow_server import free_port, running_mlflow
+from support.sync_site import Site
+from support.zenml_stores import recorded_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Json = dict[str, Any]  # Any: JSON values
+_STORE = recorded_store("zenml-0.5.7")
+
+
+class Tracked:
+    """A site with a real history in an MLflow whose database and files a test can reach."""
+
+    def __init__(self, site: Site, folder: Path) -> None:
+        self.site = site
+        self._folder = folder
+
+    def sql(self, statement: str, *values: object) -> None:
+        """Change the tracking database, behind the server's back."""
+        with closing(sqlite3.connect(self._folder / "mlflow.db", timeout=30)) as connection:
+            done = connection.execute(statement, values)
+            assert done.rowcount > 0, statement
+            connection.commit()
+
+    def file(self, name: str) -> Path:
+        """Give a stored file."""
+        found = [p for p in self._folder.rglob(name) if p.is_file()]
+        assert found, name
+        return min(found)
+
+    def verify(self, *words: str) -> tuple[int, Json]:
+        """Run the command."""
+        ended = run_command("verify", "-c", self.site.config_file(), "--json", *words)
+        assert "Traceback" not in ended.err
+        return ended.code, ended.json
+
+
+@pytest.fixture(scope="module", params=["server", "database"])
+def tracked(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Tracked]:
+    """Export a real store once; every test repairs what it breaks."""
+    folder = tmp_path_factory.mktemp("verify")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)  # where a bare tracking database keeps its files
+        if request.param == "database":
+            yield _exported(folder, f"sqlite:///{folder / 'mlflow.db'}", folder)
+            return
+        port = free_port()
+        with running_mlflow(folder / "server", port=port) as server:
+            yield _exported(folder, server.url, folder / "server")
+
+
+def _exported(folder: Path, uri: str, place: Path) -> Tracked:
+    site = Site(folder, f"verify-{folder.name}", uri)
+    site.add_stack(_STORE.database, roots=[_STORE.folder], rewrite={_STORE.recorded: _STORE.folder})
+    assert run_command("run", "-c", site.config_file()).code == 0
+    return Tracked(site, place)
+
+
+def test_an_untouched_export_is_equal(tracked: Tracked) -> None:
+    code, shown = tracked.verify()
+    assert code == 0, shown
+    assert (shown["ok"], shown["equal"], shown["differences"]) == (True, True, [])
+    nothing = dict.fromkeys(("different", "missing", "waiting", "unreadable", "gone", "extra"), 0)
+    assert shown["runs"] == {"equal": 7, **nothing}
+    compared = shown["compared"]
+    assert compared.pop("bytes") > 68_532
+    assert compared == {"pipelines": 4, "runs": 7, "steps": 24, "artifacts": 25}
+    assert shown["stacks"]["local"]["runs"] == shown["runs"]
+
+
+_ACTIVE = "(SELECT run_uuid FROM runs WHERE lifecycle_stage = 'active')"
+_ONE = (
+    "(SELECT run_uuid FROM tags WHERE key = 'exporter.step' AND run_uuid IN (SELECT run_uuid "
+    "FROM runs WHERE lifecycle_stage = 'active' AND status = 'FINISHED') "
+    "ORDER BY run_uuid LIMIT 1)"
+)
+_PARENT = (
+    f"(SELECT run_uuid FROM tags WHERE key = 'exporter.record' AND run_uuid IN {_ACTIVE} "
+    "ORDER BY run_uuid LIMIT 1)"
+)
+_PARAM = f"(SELECT MIN(rowid) FROM params WHERE run_uuid IN {_ACTIVE})"
+_EDITS: dict[str, tuple[str, Callable[[Tracked], None]]] = {
+    "param edited": (
+        "param",
+        lambda t: t.sql(f"UPDATE params SET value = 'edited' WHERE rowid = {_PARAM}"),
+    ),
+    "param deleted": (
+        "param",
+        lambda t: t.sql(f"DELETE FROM params WHERE rowid = {_PARAM}"),
+    ),
+    "metric edited": (
+        "metric",
+        lambda t: t.sql(
+            "UPDATE latest_metrics SET value = value + 1 WHERE key LIKE 'accuracy%' AND "
+            f"run_uuid IN {_ACTIVE}"
+        ),
+    ),
+    "status edited": (
+        "status",
+        lambda t: t.sql(f"UPDATE runs SET status = 'FAILED' WHERE run_uuid = {_ONE}"),
+    ),
+    "end edited": (
+        "end",
+        lambda t: t.sql(f"UPDATE runs SET end_time = end_time + 1 WHERE run_uuid = {_ONE}"),
+    ),
+    "tag edited": (
+        "tag",
+        lambda t: t.sql(
+            f"UPDATE tags SET value = 'edited' WHERE key = 'exporter.status' AND run_uuid = {_ONE}"
+        ),
+    ),
+    "tag deleted": (
+        "tag",
+        lambda t: t.sql(
+            f"DELETE FROM tags WHERE key = 'exporter.entrypoint' AND run_uuid = {_ONE}"
+        ),
+    ),
+    "nested run deleted": (
+        "run",
+        lambda t: t.sql(f"UPDATE runs SET lifecycle_stage = 'deleted' WHERE run_uuid = {_ONE}"),
+    ),
+    "pipeline run deleted": (
+        "run",
+        lambda t: t.sql(f"UPDATE runs SET lifecycle_stage = 'deleted' WHERE run_uuid = {_PARENT}"),
+    ),
+    "record edited": (
+        "record",
+        lambda t: t.sql(
+            "UPDATE tags SET value = '1' || value WHERE key = 'exporter.record' AND "
+            f"run_uuid = {_PARENT}"
+        ),
+    ),
+    "file deleted": ("file", lambda t: t.file("*.parquet*").unlink()),
+    "file edited, of the same size": ("file", lambda t: _flip(t.file("*.parquet*"))),
+    "description deleted": ("file", lambda t: t.file("statistics.pb").unlink()),
+    "page edited": ("file", lambda t: _flip(t.file("summary.html"))),
+}
+
+
+def _flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+
+
+_GROUPS = {
+    "values": ("param edited", "param deleted", "metric edited"),
+    "times and tags": ("status edited", "end edited", "tag edited", "tag deleted"),
+    "a nested run": ("nested run deleted", "record edited"),
+    "a pipeline run": ("pipeline run deleted",),
+    "files": ("file deleted", "description deleted", "page edited"),
+    "a file of the same size": ("file edited, of the same size",),
+}
+
+
+@pytest.mark.parametrize("group", list(_GROUPS))
+def test_edits_are_seen_and_a_repair_puts_them_right(tracked: Tracked, group: str) -> None:
+    edits = [_EDITS[name] for name in _GROUPS[group]]
+    for _, change in edits:
+        change(tracked)
+    code, shown = tracked.verify()
+    assert code == 1
+    assert {what for what, _ in edits} <= {found["kind"] for found in shown["differences"]}
+    assert len(shown["differences"]) >= len(edits)
+    repaired = run_command("run", "--repair", "-c", tracked.site.config_file(), "--json")
+    assert (repaired.code, repaired.json["ok"]) == (0, True), repaired
+    counts = repaired.json["mlflow"]
+    assert counts["runs_created"] + counts["runs_updated"] >= 1
+    code, shown = tracked.verify()
+    assert code == 0, shown["differences"]
+
+
+def test_what_people_add_is_theirs(tracked: Tracked) -> None:
+    tracked.sql(f"INSERT INTO tags (key, value, run_uuid) VALUES ('team', 'blue', {_ONE})")
+    tracked.sql(f"INSERT INTO params (key, value, run_uuid) VALUES ('by hand', '1', {_ONE})")
+    assert tracked.verify()[0] == 0
+
+
+def test_one_pipeline_or_stack_can_be_asked_for_and_a_wrong_name_is_told(tracked: Tracked) -> None:
+    code, shown = tracked.verify("--pipeline", "train_pipeline")
+    assert code == 0
+    assert 0 < shown["compared"]["runs"] < 7
+    for words, near in (
+        (("--pipeline", "train_pipelin"), "Did you mean 'train_pipeline'"),
+        (("--stack", "locl"), "Did you mean 'local'?"),
+    ):
+        ended = run_command("verify", "-c", tracked.site.config_file(), *words)
+        assert ended.code == 2
+        assert near in ended.err
+
+
+def test_a_difference_is_told_in_a_line(tracked: Tracked) -> None:
+    tracked.sql(f"UPDATE runs SET status = 'FAILED' WHERE run_uuid = {_ONE}")
+    ended = run_command("verify", "-c", tracked.site.config_file())
+    assert ended.code == 1
+    assert 'status: source "FINISHED", MLflow "FAILED"' in ended.out
+    assert "run --repair" in ended.out
+    assert run_command("run", "--repair", "-c", tracked.site.config_file()).code == 0
+
+
+def test_before_the_first_run_everything_waits(tmp_path: Path, tracked: Tracked) -> None:
+    site = Site(tmp_path, "verify-none", tracked.site.tracking_uri)
+    site.add_stack(_STORE.database, roots=[_STORE.folder])
+    ended = run_command("verify", "-c", site.config_file(), "--json")
+    assert ended.code == 0
+    assert ended.json["runs"]["waiting"] == 7
+    assert not (tmp_path / "state.db").exists()
+
+
+def test_an_mlflow_out_of_reach_is_exit_code_4(tmp_path: Path) -> None:
+    site = Site(tmp_path, "verify-away", f"http://127.0.0.1:{free_port()}")
+    site.add_stack(_STORE.database)
+    ended = run_command("verify", "-c", site.config_file())
+    assert ended.code == 4
+    assert "cannot be reached" in ended.err
