@@ -1,0 +1,128 @@
+"""What a catalog takes, and in which order: one small profile for each.
+
+Catalogs that speak OpenLineage differ in endpoint, batching, order, size and in what they make of a
+facet. `mappings/catalogs/*.yaml` says so of each; a user copies one and changes it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping  # noqa: TC003 - the types of the fields are read at run time
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args, get_type_hints
+
+from exporter.errors import ConfigError
+
+Transport = Literal["http", "file", "openlineage"]
+Auth = Literal["none", "bearer", "api_key"]
+Batch = Literal["single", "array", "events"]
+Order = Literal["free", "runs"]
+InputFacets = Literal["bare", "apart"]
+FailedOutputs = Literal["declared", "none"]
+Dots = Literal["keep", "replace"]
+Final = Literal["dead", "retry"]
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogProfile:
+    """How one catalog is spoken to; `profile_from_yaml` reads one.
+
+    `transport`: our own sender (`http`), a JSON-lines file, or a transport of openlineage-python.
+    `batch`: one event a request, a bare array, or `{"events": [...]}`; at most `max_events`.
+    `order`: `free`, or `runs`: whole pipeline runs, producers first, runs that share datasets one
+        after the other in the order of their end (Marquez).
+    `accepts`: the event types that are sent at all. `max_bytes`: the largest event, 0 for any.
+    `refusals`: HTTP statuses, or `code` in the JSON body of a 5xx, that no later try will change.
+    `tries`: how often an event is tried that the catalog itself fails on (other 5xx).
+    `success`: numbers in the body of a 2xx that must be reached, such as `lineageEdgesCreated: 1`.
+    `input_facets`: `bare` inputs carry namespace, name and what was read under a key of its own;
+        `apart` ones also version and schema, where a catalog keeps a reader's facets apart.
+    `facets_without`: facets, by key, that are not sent. `own_facets`: whether custom ones are.
+    `namespaces`, `job_types`: replaced by the catalog's own; `job_namespace`, if set, is every
+        job's namespace.
+    `source_jobs`, `exact_links`: off by default; see `docs/catalogs.md`.
+    """
+
+    name: str
+    transport: Transport = "http"
+    endpoint: str = "api/v1/lineage"
+    probe: str = ""
+    auth: Auth = "bearer"
+    batch: Batch = "single"
+    max_events: int = 1
+    max_bytes: int = 0
+    compress: bool = False
+    lanes: int = 8
+    order: Order = "free"
+    accepts: tuple[str, ...] = ("START", "COMPLETE", "FAIL", "ABORT")
+    refusals: tuple[int, ...] = (400, 422)
+    tries: int = 5
+    success: Mapping[str, int] = field(default_factory=dict)
+    input_facets: InputFacets = "bare"
+    failed_outputs: FailedOutputs = "declared"
+    own_facets: bool = True
+    facets_without: tuple[str, ...] = ()
+    job_namespace: str | None = None
+    namespaces: Mapping[str, str] = field(default_factory=dict)
+    job_types: Mapping[str, str] = field(default_factory=dict)
+    dots: Dots = "keep"
+    name_length: int = 255
+    source_jobs: bool = False
+    exact_links: bool = False
+
+
+def profile_from_yaml(name: str, mapping: Mapping[str, Any]) -> CatalogProfile:  # Any: parsed YAML
+    """Read the keys of one of `mappings/catalogs/*.yaml`; what is absent has its default.
+
+    Raises: ConfigError that names the profile and the key, for an unknown key or a wrong value.
+    """
+    kinds = get_type_hints(CatalogProfile)
+    known = [one.name for one in fields(CatalogProfile) if one.name != "name"]
+    values: dict[str, Any] = {}
+    for key, value in mapping.items():
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else "Known keys: " + ", ".join(known) + "."
+            raise ConfigError(
+                f"The catalog profile {name!r} has an unknown key {key!r}.", hint=hint
+            )
+        values[key] = _checked(name, key, value, kinds[key])
+    return CatalogProfile(name=name, **values)
+
+
+def _checked(name: str, key: str, value: Any, kind: Any) -> Any:  # Any: YAML values, type hints
+    """Give the value as the field holds it."""
+    choices = get_args(kind)
+    if choices and all(isinstance(choice, str) for choice in choices):
+        if value not in choices:
+            raise _wrong(name, key, value, "Use " + ", ".join(choices[:-1]) + f" or {choices[-1]}.")
+        return value
+    if kind is bool or kind is int:
+        if type(value) is not kind or (kind is int and value < 0):
+            raise _wrong(
+                name, key, value, "Use true or false." if kind is bool else "Use a number."
+            )
+        return value
+    if isinstance(value, list):
+        item = choices[0] if choices else str
+        if kind not in (tuple[str, ...], tuple[int, ...]) or any(
+            type(v) is not item for v in value
+        ):
+            raise _wrong(name, key, value, "Use a list of names or numbers.")
+        return tuple(value)
+    if isinstance(value, dict):
+        item = choices[-1] if len(choices) == 2 else None
+        if item not in (str, int) or any(
+            type(k) is not str or type(v) is not item for k, v in value.items()
+        ):
+            raise _wrong(name, key, value, "Use `name: value` lines.")
+        return dict(value)
+    if (kind is str or str in choices) and isinstance(value, str):
+        return value
+    if value is None and type(None) in choices:
+        return None
+    raise _wrong(name, key, value, "See mappings/catalogs of this release.")
+
+
+def _wrong(name: str, key: str, value: object, hint: str) -> ConfigError:
+    return ConfigError(f"{key} in the catalog profile {name!r} is {value!r}.", hint=hint)
