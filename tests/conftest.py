@@ -25,6 +25,7 @@ _FIXTURE_MODULES = (
     "support.mlflow_server",
     "support.openlineage_server",
     "support.here",
+    "support.kafka_broker",
     "support.stores",
     "support.sync_site",
     "support.readback_site",

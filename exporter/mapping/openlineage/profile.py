@@ -28,6 +28,7 @@ class CatalogProfile:
     """How one catalog is spoken to; `profile_from_yaml` reads one.
 
     `transport`: our own sender (`http`), a JSON-lines file, or a transport of openlineage-python.
+    `probe`: a path that `doctor` reads, whose answer has the keys `probe_shows`.
     `batch`: one event a request, a bare array, or `{"events": [...]}`; at most `max_events`.
     `order`: `free`, or `runs`: whole pipeline runs, producers first, runs that share datasets one
         after the other in the order of their end (Marquez).
@@ -47,6 +48,7 @@ class CatalogProfile:
     transport: Transport = "http"
     endpoint: str = "api/v1/lineage"
     probe: str = ""
+    probe_shows: tuple[str, ...] = ()
     auth: Auth = "bearer"
     batch: Batch = "single"
     max_events: int = 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from exporter.sinks.openlineage.client_transport import open_transport
 from exporter.sinks.openlineage.file import FileDestination
 from exporter.sinks.openlineage.http import HttpDestination
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from datetime import timedelta
 
     from exporter.sinks.openlineage.outcomes import Outcome
@@ -74,8 +75,16 @@ class DestinationSettings(Protocol):
         """What the destination is called."""
 
     @property
-    def url(self) -> Secret:
-        """Where it is."""
+    def url(self) -> Secret | None:
+        """Where it is; None where a transport of openlineage-python leads there."""
+
+    @property
+    def transport(self) -> Mapping[str, Any] | None:  # Any: the client's own
+        """A transport of openlineage-python."""
+
+    @property
+    def openlineage_config(self) -> str | None:
+        """The openlineage.yml that names one, or `auto`."""
 
     @property
     def catalog(self) -> str | None:
@@ -96,6 +105,8 @@ class DestinationSettings(Protocol):
 
 def open_destination(settings: DestinationSettings) -> Destination:
     """Make the destination of the settings; nothing is contacted or created yet."""
+    if settings.url is None:
+        return open_transport(settings)
     url = settings.url.get_secret_value()
     if url.startswith("file://"):
         return FileDestination(settings.name, url.removeprefix("file://"))
