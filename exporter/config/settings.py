@@ -299,7 +299,7 @@ class OpenLineageSettings(Section):
     transport: Transport | None = Field(default=None, repr=False)
     openlineage_config: Annotated[str, AfterValidator(_client_file)] | None = None
     catalog: Name | None = None
-    endpoint: str = "api/v1/lineage"
+    endpoint: str | None = None
     token: Token | None = None
     timeout: Duration = timedelta(seconds=10)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from exporter.ledger import Ledger
-    from exporter.mapping.openlineage import LineageEvent, LineageNaming
+    from exporter.mapping.openlineage import CatalogProfile, LineageEvent, LineageNaming
     from exporter.sinks.openlineage import EventCheck
     from exporter.sync.clock import Clock
     from exporter.sync.contents import FilledRun
@@ -31,6 +31,7 @@ class LineageExport:
     """Queues the events of runs that have ended and settled, or stayed running too long."""
 
     destinations: tuple[str, ...]
+    catalogs: Mapping[str, CatalogProfile]
     naming: LineageNaming
     check: EventCheck
     ledger: Ledger
@@ -57,25 +58,51 @@ class LineageExport:
         """
         marks: list[OutboxMark] = []
         for unit, stale in units:
-            events = self.failures.attempt(partial(self._events, unit, stale=stale))
+            told = self.failures.attempt(partial(self._events, unit, stale=stale))
             for sink in sorted(lacking.get(unit.key, frozenset())):
-                if isinstance(events, Failure):
-                    self.failures.note(sink, unit.run, unit.key, events, report)
+                if isinstance(told, Failure):
+                    self.failures.note(sink, unit.run, unit.key, told, report)
                 else:
-                    marks.append(OutboxMark(sink, unit.key, unit.fingerprint, events))
+                    marks.append(self._mark(sink, unit, *told))
         for sink in self.sinks:
             for_sink = [mark for mark in marks if mark.sink == sink]
             if for_sink:
-                entered = self.ledger.outbox.enqueue(
-                    self.leadership.lease, for_sink, self.clock.now_ms()
-                )
-                if report.destinations is not None:
-                    report.destinations[sink.removeprefix(SINK_PREFIX)].queued += entered
+                self._enqueue(sink, for_sink, report)
         return {mark.unit_key for mark in marks}
 
-    def _events(self, unit: FilledRun, *, stale: bool) -> tuple[LineageEvent, ...]:
+    def _mark(
+        self, sink: str, unit: FilledRun, events: Sequence[LineageEvent], datasets: frozenset[str]
+    ) -> OutboxMark:
+        profile = self.catalogs[sink.removeprefix(SINK_PREFIX)]
+        accepted = [event for event in events if event.event_type in profile.accepts]
+        whole = profile.order == "runs"
+        return OutboxMark(
+            sink, unit.key, unit.fingerprint, accepted, whole, datasets if whole else frozenset()
+        )
+
+    def _enqueue(self, sink: str, marks: Sequence[OutboxMark], report: StackReport) -> None:
+        name = sink.removeprefix(SINK_PREFIX)
+        before = self.ledger.outbox.withheld(sink)
+        entered = self.ledger.outbox.enqueue(self.leadership.lease, marks, self.clock.now_ms())
+        withheld = self.ledger.outbox.withheld(sink) - before
+        if report.destinations is not None:
+            report.destinations[name].queued += entered
+        if withheld:
+            note = (
+                f"{withheld} corrections of older runs were not sent: told again, they would take "
+                "the place of newer runs there."
+            )
+            report.notes.append({"sink": sink, "note": note})
+
+    def _events(
+        self, unit: FilledRun, *, stale: bool
+    ) -> tuple[tuple[LineageEvent, ...], frozenset[str]]:
+        """Give the checked events of a unit, and the datasets that they name."""
         unfinished = is_unfinished(unit.run.status)
         events = run_events(unit.run, self.naming, stale=stale and unfinished)
+        datasets: set[str] = set()
         for event in events:
-            self.check.check(event.body)
-        return events
+            told = self.check.check(event.body)
+            for dataset in (*told["inputs"], *told["outputs"]):
+                datasets.add(f"{dataset['namespace']} {dataset['name']}")
+        return events, frozenset(datasets)

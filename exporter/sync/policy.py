@@ -10,9 +10,11 @@ from exporter.mapping import mlflow, openlineage
 from exporter.sync.fingerprint import policy_digest
 
 if TYPE_CHECKING:
-    from exporter.config import Settings, StackSettings
+    from collections.abc import Mapping
+
+    from exporter.config import OpenLineageSettings, Settings, StackSettings
     from exporter.mapping.mlflow import MlflowNaming
-    from exporter.mapping.openlineage import LineageNaming
+    from exporter.mapping.openlineage import CatalogProfile, LineageNaming
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Mappings:
 
     mlflow: MlflowNaming
     openlineage: LineageNaming
+    catalogs: Mapping[str, CatalogProfile]
     raw: dict[str, Any]  # Any: YAML values, only digested
 
     @classmethod
@@ -33,8 +36,20 @@ class Mappings:
         return cls(
             mlflow=mlflow.naming_from_yaml(raw["mlflow"]),
             openlineage=openlineage.naming_from_yaml(raw["openlineage"]),
+            catalogs={d.name: profile_of(settings, d) for d in settings.sinks.openlineage},
             raw=raw,
         )
+
+
+def profile_of(settings: Settings, destination: OpenLineageSettings) -> CatalogProfile:
+    """Give the profile of a destination's catalog: the named one, else a file's or a general one.
+
+    Raises: ConfigError if it is wrong, or there is none of that name.
+    """
+    is_file = destination.url is not None and destination.url.get_secret_value().startswith("file:")
+    name = destination.catalog or ("file" if is_file else "generic")
+    folder = settings.mappings_folder
+    return openlineage.profile_from_yaml(name, load_mapping(f"catalogs/{name}", folder=folder))
 
 
 def _sources(settings: Settings) -> list[str]:

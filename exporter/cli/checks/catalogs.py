@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin
 
 from exporter.cli.checks.check import Check
-from exporter.config.resources import load_mapping
 from exporter.errors import ConfigError, ExporterError, SinkUnavailable
-from exporter.mapping.openlineage.profile import profile_from_yaml
 from exporter.sinks.openlineage import open_destination
 from exporter.sinks.openlineage.client_config import client_config
 from exporter.sinks.openlineage.client_transport import TransportDestination
+from exporter.sync.policy import profile_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,13 +73,11 @@ def check_destination(settings: Settings, destination: OpenLineageSettings) -> I
 
 
 def _profile(settings: Settings, destination: OpenLineageSettings) -> CatalogProfile:
-    name = destination.catalog or "generic"
-    folder = settings.mappings_folder
-    profile = profile_from_yaml(name, load_mapping(f"catalogs/{name}", folder=folder))
+    profile = profile_of(settings, destination)
     if profile.transport == "openlineage" and destination.url is not None:
         raise ConfigError(
-            f"The catalog {name!r} of the OpenLineage destination {destination.name!r} is not "
-            "reached by a url.",
+            f"The catalog {profile.name!r} of the OpenLineage destination {destination.name!r} is "
+            "not reached by a url.",
             hint="Write `transport:` with what openlineage-python needs; see docs/catalogs.md.",
         )
     return profile
@@ -89,7 +86,7 @@ def _profile(settings: Settings, destination: OpenLineageSettings) -> CatalogPro
 def _checks(
     part: str, destination: OpenLineageSettings, profile: CatalogProfile
 ) -> Iterator[Check]:
-    opened = open_destination(destination)
+    opened = open_destination(destination, profile)
     try:
         if destination.url is None:
             yield from _transport(part, destination, opened)
@@ -100,8 +97,8 @@ def _checks(
     if url.startswith("file://"):
         yield _file(part, Path(url.removeprefix("file://")))
         return
-    chosen = "endpoint" in destination.model_fields_set
-    endpoint = (destination.endpoint if chosen else profile.endpoint).strip("/")
+    chosen = destination.endpoint
+    endpoint = (profile.endpoint if chosen is None else chosen).strip("/")
     base = url.rstrip("/").removesuffix(endpoint).rstrip("/")
     headers = {"Accept": "application/json"}
     if destination.token is not None:

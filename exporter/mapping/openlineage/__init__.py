@@ -9,5 +9,13 @@ Source: https://openlineage.io/docs/spec/object-model and the JSON schemas under
 
 from exporter.mapping.openlineage.events import LineageEvent, run_events
 from exporter.mapping.openlineage.naming import LineageNaming, naming_from_yaml
+from exporter.mapping.openlineage.profile import CatalogProfile, profile_from_yaml
 
-__all__ = ["LineageEvent", "LineageNaming", "naming_from_yaml", "run_events"]
+__all__ = [
+    "CatalogProfile",
+    "LineageEvent",
+    "LineageNaming",
+    "naming_from_yaml",
+    "profile_from_yaml",
+    "run_events",
+]

@@ -56,13 +56,13 @@ class EventCheck:
             ) from error
         return cls(event, list(schemas.values()))
 
-    def check(self, body: bytes) -> None:
-        """Pass an event that may leave.
+    def check(self, body: bytes) -> dict[str, Any]:  # Any: JSON
+        """Pass an event that may leave, and give it as it was read.
 
         Raises: SinkTerminal that names the field and what is wrong with it, never its value.
         """
         try:
-            event = orjson.loads(body)
+            event: dict[str, Any] = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise SinkTerminal(f"The event is not JSON: {error}.") from error
         worst: tuple[int, str, str] | None = None
@@ -77,3 +77,4 @@ class EventCheck:
                 hint="This is a bug of pipeline-exporter: please report it.",
                 field=path,
             )
+        return event
