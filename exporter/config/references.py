@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from exporter.config.shape import kind_at
+from exporter.config.shape import kind_at, names_at
 from exporter.config.urls import anchored_path
 
 if TYPE_CHECKING:
@@ -42,14 +43,19 @@ def overlay_environment(
     `EXPORTER_STATE__URL` is `state.url`, `EXPORTER_STACKS__0__SOURCE` the first stack's source; a
     name with `_FILE` behind it names a file that holds the value. Empty variables count as not set,
     and so do names that begin with no setting (a Kubernetes service called exporter brings
-    EXPORTER_PORT and the like).
+    EXPORTER_PORT and the like), unless they look like a setting misspelt, which is a problem.
     """
     origins: dict[Place, str] = {}
     problems: list[Problem] = []
     for variable in sorted(name for name in environ if name.startswith(_PREFIX)):
         name = variable.removesuffix(_FILE_SUFFIX)
         place = _place(name)
-        if not environ[variable] or kind_at(place[:1]) is None:
+        if not environ[variable]:
+            continue
+        if kind_at(place[:1]) is None:
+            if meant := _meant(place):
+                origins[place] = variable
+                problems.append(Problem(place, f"no such setting, did you mean {_PREFIX}{meant}"))
             continue
         if name == variable:
             value: Tree = Literal(environ[variable])
@@ -159,6 +165,17 @@ def secret_file_reader(folder: Path) -> Callable[[str], str]:
 def _place(variable: str) -> Place:
     parts = variable.removeprefix(_PREFIX).lower().split("__")
     return tuple(int(part) if part.isdecimal() else part for part in parts)
+
+
+def _meant(place: Place) -> str | None:
+    """Give the variable's name that a place of no setting was probably meant to have."""
+    first, rest = str(place[0]), [str(step) for step in place[1:]]
+    known = names_at(())
+    near = difflib.get_close_matches(first, known, n=1, cutoff=0.75)
+    if not near and rest:  # one underscore too few: SINKS_MLFLOW__TRACKING_URI
+        near = [name for name in known if first.startswith(f"{name}_")]
+        rest = [first.removeprefix(f"{name}_") for name in near] + rest
+    return "__".join([*near[:1], *rest]).upper() if near else None
 
 
 def _flow(text: str) -> Tree:

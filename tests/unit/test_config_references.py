@@ -141,6 +141,23 @@ def test_a_mistake_in_a_variable_names_the_variable() -> None:
         _settings({"EXPORTER_STACKS__7__KEY": "x"})
 
 
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("EXPORTER_STAET__URL", "EXPORTER_STATE__URL"),
+        ("EXPORTER_REPOSITRY", "EXPORTER_REPOSITORY"),
+        ("EXPORTER_STAET__URL_FILE", "EXPORTER_STATE__URL"),
+        ("EXPORTER_SINKS_MLFLOW__TRACKING_URI", "EXPORTER_SINKS__MLFLOW__TRACKING_URI"),
+    ],
+)
+def test_a_variable_that_misspells_a_setting_is_told(variable: str, meant: str) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"{variable} .*no such setting, did you mean {meant}\?"
+    ) as told:
+        _settings({variable: "secret"})
+    assert "secret" not in str(told.value)
+
+
 def test_variables_that_name_no_setting_belong_to_others() -> None:
     others = {
         "EXPORTER_PORT": "tcp://10.0.0.1:80",

@@ -47,20 +47,12 @@ class Tracked:
         return ended.code, ended.json
 
 
-@pytest.fixture(scope="module", params=["server", "database"])
-def tracked(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Tracked]:
-    """Export a real store once; every test repairs what it breaks."""
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracked]:
+    """Export a real store to a server once; every test repairs what it breaks."""
     folder = tmp_path_factory.mktemp("verify")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.chdir(folder)  # where a bare tracking database keeps its files
-        if request.param == "database":
-            yield _exported(folder, f"sqlite:///{folder / 'mlflow.db'}", folder)
-            return
-        port = free_port()
-        with running_mlflow(folder / "server", port=port) as server:
-            yield _exported(folder, server.url, folder / "server")
+    with running_mlflow(folder / "server", port=free_port()) as server:
+        yield _exported(folder, server.url, folder / "server")
 
 
 def _exported(folder: Path, uri: str, place: Path) -> Tracked:
