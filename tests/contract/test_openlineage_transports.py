@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -452,7 +453,6 @@ def test_what_google_answers_counts_as_from_any_catalog(code: int, action: str) 
         ({"type": "http", "url": "here"}, "web address"),
         ({"type": "http", "url": "x", "verify": False}, "url"),
         ({"type": "datadog", "apiKey": "open-sesame", "site": "mars"}, "Invalid site"),
-        ({"type": "gcplineage"}, "project_id"),
     ],
     ids=lambda value: value.get("type") if isinstance(value, dict) else "",
 )
@@ -467,14 +467,28 @@ def test_a_transport_that_cannot_be_made_is_told_in_one_line(
     assert "open-sesame" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("transport", "package", "extra"),
+    [
+        (
+            {"type": "kafka", "topic": "t", "config": {"bootstrap.servers": "x:1"}},
+            "confluent_kafka",
+            "kafka",
+        ),
+        ({"type": "gcplineage", "project_id": "p"}, "google.cloud.datacatalog_lineage_v1", "gcp"),
+        ({"type": "amazon_datazone_api", "domainId": "d"}, "boto3", "datazone"),
+    ],
+    ids=["kafka", "gcp", "datazone"],
+)
 def test_a_package_that_is_not_installed_is_named_with_its_extra(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, transport: dict[str, object], package: str, extra: str
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "confluent_kafka", None)
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError) as caught:
-        opened({"type": "kafka", "topic": "t", "config": {"bootstrap.servers": "x:1"}})
-    assert "confluent_kafka" in caught.value.message
-    assert "pipeline-exporter[kafka]" in caught.value.hint
+        opened(transport)
+    assert package.partition(".")[0] in caught.value.message
+    assert "is not installed" in caught.value.message
+    assert f"pipeline-exporter[{extra}]" in caught.value.hint
 
 
 def test_a_secret_that_a_transport_repeats_is_masked(outbox: LineageOutbox, tmp_path: Path) -> None:

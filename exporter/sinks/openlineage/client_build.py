@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
@@ -168,6 +169,8 @@ def _of_the_client(name: str, tree: Tree, timeout_s: float) -> Sender:
     if kind in _HTTP:
         # The asynchronous one never says which event failed.
         tree |= {"type": "http", "retry": _NO_RETRY}
+    if kind == "gcplineage":
+        import_module("google.cloud.datacatalog_lineage_v1")  # the transport waits with it
     if kind == "datadog":
         tree |= {"retry": _NO_RETRY, "async_transport_rules": {}}
     made: Any = client.get_default_factory().create(tree)
