@@ -153,6 +153,27 @@ def test_the_graph_has_every_edge_and_no_other(exported: Exported) -> None:
     assert graph["symlinks"] == []
 
 
+def test_every_model_is_reached_from_the_data_at_the_beginning(exported: Exported) -> None:
+    graph = exported.server.get("graph")
+    steps = [(a, b) for kind, a, b in shown_edges(graph) if kind in {"input", "output"}]
+    models = {
+        (node["namespace"], node["name"])
+        for node in graph["nodes"]
+        if node["type"] == "dataset"
+        and (node["facets"] or {}).get("datasetType", {}).get("datasetType") == "MODEL"
+    }
+    assert models
+    for model in models:
+        above, found = {model}, {model}
+        while found:
+            found = {a for a, b in steps if b in found} - above
+            above |= found
+        beginnings = above - {b for _, b in steps}
+        data = {b for a, b in steps if a in beginnings} | beginnings
+        assert data - models
+        assert len(above) > 3
+
+
 def test_every_version_is_the_work_of_the_run_that_wrote_it(exported: Exported) -> None:
     written: dict[Node, list[str]] = {}
     for event in exported.ends:
@@ -201,6 +222,21 @@ def test_everything_sent_twice_shows_the_same(exported: Exported) -> None:
     assert ended.code == 0, ended
     assert exported.server.events() == taken + len(exported.events)
     assert answers(exported.server, exported.events) == before
+
+
+def test_what_feast_missed_while_it_was_down_arrives_later(tmp_path: Path) -> None:
+    config = write_config(tmp_path, "zenml-0.5.7", "http://127.0.0.1:1", "state")
+    down = run_command("run", "--json", "-c", config, cwd=tmp_path)
+    told = down.json["openlineage"]["destinations"]
+    assert down.code == 4, down
+    assert (told["feast"]["pending"], told["file"]["pending"]) == (46, 0)
+    with running_feast(tmp_path / "feast") as server:
+        config = write_config(tmp_path, "zenml-0.5.7", server.url, "state")
+        up = run_command("run", "--json", "-c", config, cwd=tmp_path)
+        assert up.code == 0, up
+        assert up.json["openlineage"]["destinations"]["feast"]["delivered"] == 46
+        events = tuple(map(json.loads, (tmp_path / "state.jsonl").read_text().splitlines()))
+        assert shown_edges(server.get("graph")) == expected_edges(events)
 
 
 # doctor
