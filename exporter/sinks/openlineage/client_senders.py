@@ -291,7 +291,7 @@ def _is_out_of_reach(error: Exception, names: set[str]) -> bool:
 
 
 def _text(error: Exception) -> str:
-    """Give the error's text, after that of its cause: a transport may quote the whole event."""
-    cause = error.__cause__
-    told = cause if cause is not None else error
-    return (str(told) or type(told).__name__)[:2000]
+    """Give what an error says in one line; Google's have it apart from how the call went."""
+    said = getattr(error, "message", None)
+    text = said if isinstance(said, str) and said else str(error) or type(error).__name__
+    return " ".join(text.split())[:2000].rstrip(".")
