@@ -66,6 +66,8 @@ def tree_secrets(tree: object) -> tuple[str, ...]:
                 walk(item, is_secret=is_secret)
         elif isinstance(value, str):
             found.extend((value,) if is_secret else url_secrets(value))
+        elif is_secret and isinstance(value, int) and not isinstance(value, bool):
+            found.append(str(value))
 
     walk(tree, is_secret=False)
     return tuple(dict.fromkeys(found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -28,7 +29,7 @@ from exporter.sinks.openlineage import Destination, HttpDestination, deliver
 from exporter.sinks.openlineage.client_config import ClientConfig
 from exporter.sinks.openlineage.client_event import client_event
 from exporter.sinks.openlineage.client_kafka import message_key
-from exporter.sinks.openlineage.client_senders import GcpSender, Made
+from exporter.sinks.openlineage.client_senders import GcpSender, Made, outcome_of_error
 from exporter.sinks.openlineage.client_transport import TransportDestination
 from exporter.sources.mlmd import load_profiles, open_mlmd
 
@@ -119,8 +120,20 @@ def test_a_broker_that_is_gone_leaves_everything_queued(
     destination = opened(kafka, timeout="1s")
     with pytest.raises(SinkUnavailable) as caught:
         sent(outbox, destination)
-    assert "'lineage'" in caught.value.message
+    assert "'lineage': " in caught.value.message
+    assert "Connection refused" in caught.value.message
     assert "open-sesame" not in str(caught.value)
+    assert outbox.counts().pending == EVENTS_PER_RUN
+
+
+def test_a_broker_that_never_answers_is_given_up_in_time(
+    outbox: LineageOutbox, kafka_broker: KafkaBroker
+) -> None:
+    outbox.queue([run_named("r1")])
+    config = {"bootstrap.servers": kafka_broker.address, "security.protocol": "SSL"}
+    destination = opened({"type": "kafka", "topic": "lineage", "config": config}, timeout="2s")
+    with pytest.raises(SinkUnavailable, match="no broker answered in time"):
+        sent(outbox, destination)
     assert outbox.counts().pending == EVENTS_PER_RUN
 
 
@@ -163,7 +176,7 @@ def test_what_every_event_would_meet_stops_the_destination(
 def test_a_message_that_no_broker_answers_is_taken_back() -> None:
     producer = MemoryProducer(lambda _value: "silence")
     body = next(iter(run_events(run_named("r1"), LineageNaming()))).body
-    with pytest.raises(SinkUnavailable, match="purged"):
+    with pytest.raises(SinkUnavailable, match="no broker answered in time"):
         list(over_memory(producer).send([Made(1, "a", body)], halted=lambda: False))
     assert producer.waiting == []
 
@@ -452,7 +465,6 @@ def test_what_google_answers_counts_as_from_any_catalog(code: int, action: str) 
         ({"type": "http", "url": "here"}, "web address"),
         ({"type": "http", "url": "x", "verify": False}, "url"),
         ({"type": "datadog", "apiKey": "open-sesame", "site": "mars"}, "Invalid site"),
-        ({"type": "gcplineage"}, "project_id"),
     ],
     ids=lambda value: value.get("type") if isinstance(value, dict) else "",
 )
@@ -467,14 +479,82 @@ def test_a_transport_that_cannot_be_made_is_told_in_one_line(
     assert "open-sesame" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("transport", "package", "extra"),
+    [
+        (
+            {"type": "kafka", "topic": "t", "config": {"bootstrap.servers": "x:1"}},
+            "confluent_kafka",
+            "kafka",
+        ),
+        ({"type": "gcplineage", "project_id": "p"}, "google.cloud.datacatalog_lineage_v1", "gcp"),
+        ({"type": "amazon_datazone_api", "domainId": "d"}, "boto3", "datazone"),
+    ],
+    ids=["kafka", "gcp", "datazone"],
+)
 def test_a_package_that_is_not_installed_is_named_with_its_extra(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, transport: dict[str, object], package: str, extra: str
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "confluent_kafka", None)
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError) as caught:
-        opened({"type": "kafka", "topic": "t", "config": {"bootstrap.servers": "x:1"}})
-    assert "confluent_kafka" in caught.value.message
-    assert "pipeline-exporter[kafka]" in caught.value.hint
+        opened(transport)
+    assert package.partition(".")[0] in caught.value.message
+    assert "is not installed" in caught.value.message
+    assert f"pipeline-exporter[{extra}]" in caught.value.hint
+
+
+_JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.just("http://x:1"),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+_KINDS = ("http", "kafka", "composite", "transform", "datadog", "amazon_datazone_api", "file")
+_KEYS = (
+    *("url", "auth", "timeout", "custom_headers", "compression", "verify", "endpoint", "retry"),
+    *("config", "topic", "transports", "sort_transports", "transport", "transformer_class"),
+    *("apiKey", "site", "log_file_path", "priority", "domainId", "region"),
+)
+
+
+@given(
+    kind=st.sampled_from(_KINDS) | st.text(min_size=1, max_size=8),
+    values=st.dictionaries(st.sampled_from(_KEYS), _JUNK, max_size=5),
+)
+def test_whatever_a_transport_is_given_it_opens_or_is_a_mistake_in_the_settings(
+    kind: str, values: dict[str, object]
+) -> None:
+    try:
+        opened({"type": kind, **values}).close()
+    except ConfigError as error:
+        told = str(error)
+        assert "'events'" in told
+
+
+class _TimeoutError(OSError):
+    """As the error of requests is called."""
+
+
+_TimeoutError.__name__ = "Timeout"
+
+
+@pytest.mark.parametrize(
+    ("error", "action"),
+    [
+        (_TimeoutError("slow"), "retry"),
+        (ValueError("no"), "retry"),
+        (PermissionError("no"), "stop"),
+        (ConnectionResetError("no"), "stop"),
+        (TimeoutError("no"), "stop"),
+        (ModuleNotFoundError("no"), "stop"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value,
+)
+def test_what_is_no_events_fault_condemns_no_event(error: Exception, action: str) -> None:
+    if action == "stop":
+        with pytest.raises(SinkUnavailable, match="no"):
+            outcome_of_error("events", 1, error)
+    else:
+        assert outcome_of_error("events", 1, error).action == action
 
 
 def test_a_secret_that_a_transport_repeats_is_masked(outbox: LineageOutbox, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from exporter.config import OpenLineageSettings
-from exporter.sinks.openlineage import Destination, open_destination
+from exporter.sinks.openlineage import Destination
 from exporter.sinks.openlineage.client_config import ClientConfig
-from exporter.sinks.openlineage.client_transport import TransportDestination
+from exporter.sinks.openlineage.client_transport import TransportDestination, open_transport
 from support.client_transports import RECORDING
 from support.kafka_broker import KafkaBroker
 from support.kafka_memory import MemoryProducer, memory_kafka
@@ -25,7 +25,7 @@ def opened(transport: Mapping[str, object], **more: object) -> Destination:
     """Open the destination `events` by a transport."""
     values = {"name": "events", "transport": transport, **more}
     settings = OpenLineageSettings.model_validate(values)
-    return open_destination(settings)
+    return open_transport(settings)
 
 
 def transport_place(kind: str, request: pytest.FixtureRequest, folder: Path) -> Place:

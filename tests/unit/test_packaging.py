@@ -91,7 +91,7 @@ def test_the_core_is_light() -> None:
 
 def test_every_dependency_is_locked_with_its_hashes() -> None:
     wanted = {re.split(r"[<>=!\[ ]", line)[0] for line in _PROJECT["dependencies"]}
-    for name in ("runtime", "dev", "build", "ci", "models"):
+    for name in ("runtime", "dev", "build", "ci", "models", "feast"):
         text = (_ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
         entries = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE | re.IGNORECASE)[1:]
         assert entries

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
@@ -70,25 +71,36 @@ def build_sender(
 
 def own_http(name: str, tree: Tree, timeout_s: float) -> HttpDestination | None:
     """Give our own HTTP sender for a transport that asks for nothing it lacks, else None."""
-    auth = tree.get("auth") or {}
-    key = next((auth[k] for k in _API_KEYS if auth.get(k)), None)
-    if (
-        tree.get("type") not in _HTTP
-        or not set(tree) <= _OUR_HTTP
-        or not isinstance(tree.get("url"), str)
-        or tree.get("verify", True) is not True
-        or tree.get("compression") not in {None, "gzip"}
-        or (auth and (auth.get("type") != "api_key" or not isinstance(key, str)))
-    ):
+    if not _is_our_http(tree):
         return None
+    auth = tree.get("auth") or {}
     return HttpDestination(
         name,
         urljoin(tree["url"].strip(), tree.get("endpoint") or "api/v1/lineage"),
         endpoint="",
-        token=key,
+        token=next((auth[key] for key in _API_KEYS if auth.get(key)), None),
         headers=tree.get("custom_headers"),
         timeout_s=float(tree.get("timeout") or timeout_s),
         compress=tree.get("compression") == "gzip",
+    )
+
+
+def _is_our_http(tree: Tree) -> bool:
+    """Tell whether a transport asks for nothing that our own sender lacks, and is well formed."""
+    auth = tree.get("auth") or {"type": "none"}
+    if tree.get("type") not in _HTTP or not set(tree) <= _OUR_HTTP or not isinstance(auth, dict):
+        return False
+    key = next((auth[key] for key in _API_KEYS if auth.get(key)), None)
+    headers = tree.get("custom_headers") or {}
+    return (
+        isinstance(tree.get("url"), str)
+        and isinstance(tree.get("endpoint") or "", str)
+        and isinstance(tree.get("timeout") or 1, int | float)
+        and isinstance(headers, dict)
+        and all(isinstance(text, str) for pair in headers.items() for text in pair)
+        and tree.get("verify", True) is True
+        and tree.get("compression") in {None, "gzip"}
+        and ("auth" not in tree or (auth.get("type") == "api_key" and isinstance(key, str)))
     )
 
 
@@ -136,6 +148,8 @@ def _composite(tree: Tree, inner: Callable[[Tree], Sender]) -> Sender:
         children = [{**child, "name": key} for key, child in children.items() if child]
     if not children:
         raise ValueError("its `transports` are empty")
+    if not all(isinstance(child, dict) for child in children):
+        raise ValueError("one of its `transports` is no section")
     if tree.get("sort_transports"):
         children = sorted(children, key=lambda child: -int(child.get("priority", 0)))
     return CompositeSender(
@@ -153,6 +167,8 @@ def _transform(name: str, tree: Tree, inner: Callable[[Tree], Sender]) -> Sender
     made = import_from_string(config.transformer_class)
     if not issubclass(made, EventTransformer):
         raise TypeError(f"{config.transformer_class} is no EventTransformer")
+    if not isinstance(config.transport, dict):
+        raise TypeError("its `transport` is no section")
     transformer = made(properties=config.transformer_properties or {})
     return TransformSender(name, transformer, inner(config.transport))
 
@@ -168,6 +184,8 @@ def _of_the_client(name: str, tree: Tree, timeout_s: float) -> Sender:
     if kind in _HTTP:
         # The asynchronous one never says which event failed.
         tree |= {"type": "http", "retry": _NO_RETRY}
+    if kind == "gcplineage":
+        import_module("google.cloud.datacatalog_lineage_v1")  # the transport waits with it
     if kind == "datadog":
         tree |= {"retry": _NO_RETRY, "async_transport_rules": {}}
     made: Any = client.get_default_factory().create(tree)

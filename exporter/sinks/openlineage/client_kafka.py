@@ -161,11 +161,13 @@ class KafkaSender:
             answers[seq] = Fault.in_exception(error)
 
     def _unavailable(self, fault: Fault) -> SinkUnavailable:
-        why = self._errors.last() or fault.text
+        # What we took back ourselves had no answer.
+        said = _UNANSWERED if fault.code.startswith("_PURGE_") else fault
+        why = self._errors.last() or said.text
         topic = self._transport.topic
         return SinkUnavailable(
             f"The OpenLineage destination {self._name!r} did not take events for the Kafka topic "
-            f"{topic!r}: {why} ({fault.code}).",
+            f"{topic!r}: {why} ({said.code}).",
             hint="Check bootstrap.servers, the credentials and the topic of its transport.",
         )
 

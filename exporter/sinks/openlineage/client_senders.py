@@ -257,7 +257,10 @@ def outcome_of_error(name: str, seq: int, error: Exception) -> Outcome:
             body=getattr(response, "text", "") or text,
         )
         return outcome_of(seq, answer, name, datetime.now(UTC))
-    if _is_out_of_reach(error):
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if "Timeout" in names and "ConnectionError" not in names:
+        return Outcome(seq, "retry", None, text)  # somebody is there, and may have taken it
+    if _is_out_of_reach(error, names):
         raise SinkUnavailable(
             f"The OpenLineage destination {name!r} cannot be reached: {text}.",
             hint="Check its transport and its credentials.",
@@ -277,16 +280,18 @@ def _status(error: BaseException) -> int | None:
     return int(found) if isinstance(found, int) and 300 <= found < 600 else None
 
 
-def _is_out_of_reach(error: Exception) -> bool:
-    """Tell whether nobody is there, or whoever we are is not known here."""
+def _is_out_of_reach(error: Exception, names: set[str]) -> bool:
+    """Tell whether nobody is there, or whoever we are is not known here: no event's fault."""
     unknown = {"NoCredentialsError", "PartialCredentialsError", "NoRegionError"}
     unknown |= {"EndpointConnectionError", "DefaultCredentialsError", "RefreshError"}
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & unknown) or isinstance(error, ConnectionError | ImportError)
+    if names & unknown or "ConnectionError" in names:
+        return True
+    # What requests raises is an OSError too, be it the event's fault.
+    return isinstance(error, OSError | ImportError) and "RequestException" not in names
 
 
 def _text(error: Exception) -> str:
-    """Give the error's text, after that of its cause: a transport may quote the whole event."""
-    cause = error.__cause__
-    told = cause if cause is not None else error
-    return (str(told) or type(told).__name__)[:2000]
+    """Give what an error says in one line; Google's have it apart from how the call went."""
+    said = getattr(error, "message", None)
+    text = said if isinstance(said, str) and said else str(error) or type(error).__name__
+    return " ".join(text.split())[:2000].rstrip(".")
