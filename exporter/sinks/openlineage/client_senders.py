@@ -233,10 +233,11 @@ class TransformSender:
 class Made:
     """An event that stands for one of the outbox."""
 
-    __slots__ = ("body", "lane", "seq")
+    __slots__ = ("body", "ends_unit", "lane", "seq", "unit")
 
     def __init__(self, seq: int, lane: str, body: bytes) -> None:
         self.seq, self.lane, self.body = seq, lane, body
+        self.unit, self.ends_unit = "", False
 
 
 def outcome_of_error(name: str, seq: int, error: Exception) -> Outcome:
