@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from exporter.sinks.openlineage.outcomes import Answer
 
 _PAGE = 500
-_TROUBLES_IN_A_ROW = 5
+_TROUBLES_IN_A_ROW = 4
 _GZIP_LEVEL = 1
 GENERIC = CatalogProfile("generic")
 
