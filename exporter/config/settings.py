@@ -275,7 +275,7 @@ class OpenLineageSettings(Section):
 
     name: Name
     url: DestinationUrl
-    catalog: Literal["marquez"] | None = None
+    catalog: Name | None = None
     endpoint: str = "api/v1/lineage"
     token: Token | None = None
     timeout: Duration = timedelta(seconds=10)

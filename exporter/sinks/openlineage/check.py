@@ -65,6 +65,8 @@ class EventCheck:
             event = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise SinkTerminal(f"The event is not JSON: {error}.") from error
+        if self._validator.is_valid(event):
+            return
         worst: tuple[int, str, str] | None = None
         for wrong in self._validator.iter_errors(event):
             path = ".".join(str(part) for part in wrong.instance_path)
