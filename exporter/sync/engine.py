@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from exporter.config import resource_folder
+from exporter.config import profile_of, resource_folder
 from exporter.errors import (
     ConfigError,
     ExporterError,
@@ -188,6 +188,10 @@ class Engine:
             leadership=work.leadership,
             clock=work.clock,
             failures=work.failures,
+            profiles={
+                destination.name: profile_of(destination, self.settings.mappings_folder)
+                for destination in self.settings.sinks.openlineage
+            },
         )
 
     def _run_stack(

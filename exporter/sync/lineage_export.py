@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from exporter.hierarchy.status import is_unfinished
 from exporter.ledger import OutboxMark
-from exporter.mapping.openlineage import run_events
+from exporter.mapping.openlineage import ContentProfile, RunDetails, run_events
 from exporter.sync.outcomes import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from exporter.ledger import Ledger
-    from exporter.mapping.openlineage import LineageEvent, LineageNaming
+    from exporter.mapping.openlineage import CatalogProfile, LineageEvent, LineageNaming
     from exporter.sinks.openlineage import EventCheck
     from exporter.sync.clock import Clock
     from exporter.sync.contents import FilledRun
@@ -28,7 +28,11 @@ SINK_PREFIX = "openlineage/"
 
 @dataclass(frozen=True, slots=True)
 class LineageExport:
-    """Queues the events of runs that have ended and settled, or stayed running too long."""
+    """Queues the events of runs that have ended and settled, or stayed running too long.
+
+    `profiles` says by destination what its catalog takes; destinations that take the same share the
+    events of a run.
+    """
 
     destinations: tuple[str, ...]
     naming: LineageNaming
@@ -37,6 +41,7 @@ class LineageExport:
     leadership: Leadership
     clock: Clock
     failures: FailureBook
+    profiles: Mapping[str, CatalogProfile] = field(default_factory=dict)
 
     @property
     def sinks(self) -> tuple[str, ...]:
@@ -57,8 +62,14 @@ class LineageExport:
         """
         marks: list[OutboxMark] = []
         for unit, stale in units:
-            events = self.failures.attempt(partial(self._events, unit, stale=stale))
+            told: dict[ContentProfile, tuple[LineageEvent, ...] | Failure] = {}
             for sink in sorted(lacking.get(unit.key, frozenset())):
+                profile = self._profile(sink)
+                if profile not in told:
+                    told[profile] = self.failures.attempt(
+                        partial(self._events, unit, profile, stale=stale)
+                    )
+                events = told[profile]
                 if isinstance(events, Failure):
                     self.failures.note(sink, unit.run, unit.key, events, report)
                 else:
@@ -73,9 +84,18 @@ class LineageExport:
                     report.destinations[sink.removeprefix(SINK_PREFIX)].queued += entered
         return {mark.unit_key for mark in marks}
 
-    def _events(self, unit: FilledRun, *, stale: bool) -> tuple[LineageEvent, ...]:
+    def _profile(self, sink: str) -> ContentProfile:
+        profile = self.profiles.get(sink.removeprefix(SINK_PREFIX))
+        return ContentProfile() if profile is None else profile.content
+
+    def _events(
+        self, unit: FilledRun, profile: ContentProfile, *, stale: bool
+    ) -> tuple[LineageEvent, ...]:
         unfinished = is_unfinished(unit.run.status)
-        events = run_events(unit.run, self.naming, stale=stale and unfinished)
+        details = RunDetails(unit.scalars, unit.tables)
+        events = run_events(
+            unit.run, self.naming, profile, stale=stale and unfinished, details=details
+        )
         for event in events:
-            self.check.check(event.body)
+            self.check.check(event.body, max_bytes=profile.max_bytes)
         return events

@@ -25,11 +25,15 @@ class Mappings:
 
     @classmethod
     def load(cls, settings: Settings) -> Mappings:
-        """Read the mappings, the user's own before the bundled ones. Raises: ConfigError."""
+        """Read the mappings, the user's own before the bundled ones. Raises: ConfigError.
+
+        What a user's `openlineage.yaml` does not name is as it ships, the rules of places too.
+        """
         raw = {
             name: load_mapping(name, folder=settings.mappings_folder)
             for name in ("mlflow", "openlineage", *_sources(settings))
         }
+        raw["openlineage"] = {**load_mapping("openlineage"), **raw["openlineage"]}
         return cls(
             mlflow=mlflow.naming_from_yaml(raw["mlflow"]),
             openlineage=openlineage.naming_from_yaml(raw["openlineage"]),

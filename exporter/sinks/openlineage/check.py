@@ -56,11 +56,18 @@ class EventCheck:
             ) from error
         return cls(event, list(schemas.values()))
 
-    def check(self, body: bytes) -> None:
-        """Pass an event that may leave.
+    def check(self, body: bytes, *, max_bytes: int = 0) -> None:
+        """Pass an event that may leave; `max_bytes` is what its catalog takes, 0 for any size.
 
         Raises: SinkTerminal that names the field and what is wrong with it, never its value.
         """
+        if 0 < max_bytes < len(body):
+            raise SinkTerminal(
+                f"An event of {len(body):,} bytes is more than the {max_bytes:,} that the catalog "
+                "takes, also without statistics and other long facets.",
+                hint="Raise max_bytes in the catalog's profile, or leave out facets there "
+                "(facets_without).",
+            )
         try:
             event = orjson.loads(body)
         except orjson.JSONDecodeError as error:
