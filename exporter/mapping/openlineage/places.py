@@ -190,33 +190,29 @@ def _segments(pattern: str, host: str) -> dict[str, str] | None:
 
 
 def _identifiers(rule: PlaceRule, uri: _Uri, table: str) -> dict[str, str] | None:
-    """Assign a path's identifiers to a rule's parts: from the left, the table's from the right."""
+    """Assign identifiers to a rule's parts in order; the table's are the last."""
     before = _split(unquote(uri.path))
     if "{host}" not in rule.namespace and not rule.host:
         before = _split(uri.host) + before
     said = table or next((uri.query[key] for key in _TABLE_KEYS if key in uri.query), uri.fragment)
     after = _split(said)
     count = len(rule.parts)
+    if len(before) > count:
+        return None
+    if len(before) == count:
+        after = []
+    after = after[-count:]
+    found = before[: count - len(after)] + after
     defaults = dict(rule.defaults)
     for key in _SCHEMA_KEYS:
         if key in uri.query and "schema" in rule.parts:
             defaults["schema"] = uri.query[key]
-    if len(before) >= count or not after:
-        if len(before) > count:
-            return None
-        before, after = before[:-1], before[-1:]
-    if not after:
+    missing = count - len(found)
+    filled = [part for part in rule.parts if part in defaults][:missing]
+    if not found or len(filled) < missing:
         return None
-    after = after[-count:]
-    before = before[: count - len(after)]
-    values = dict(zip(rule.parts, before, strict=False))
-    values.update(zip(rule.parts[count - len(after) :], after, strict=True))
-    for part in rule.parts:
-        if part not in values:
-            if part not in defaults:
-                return None
-            values[part] = defaults[part]
-    return values
+    given = iter(found)
+    return {part: defaults[part] if part in filled else next(given) for part in rule.parts}
 
 
 def _split(text: str) -> list[str]:
