@@ -89,9 +89,7 @@ def _schema_size(facets: Json) -> int:
 
 
 def _fields(facets: Json) -> bytes:
-    found = facets["schema"]["fields"]
-    contents = found.contents if isinstance(found, orjson.Fragment) else orjson.dumps(found)
-    return contents if isinstance(contents, bytes) else contents.encode("utf-8")
+    return orjson.dumps(facets["schema"]["fields"])
 
 
 def _without_code(event: Json, _over: int) -> bool:
