@@ -29,7 +29,6 @@ from pydantic import (
 
 from exporter.config.cron import cron_problem
 from exporter.config.masking import Masker, mask_url, tree_secrets, url_secrets
-from exporter.config.resources import mapping_names
 from exporter.config.units import parse_duration, parse_size
 from exporter.config.urls import (
     anchored_path,
@@ -385,18 +384,6 @@ class Settings(Section):
     log: LogSettings = _default()
 
     _file: Path | None = PrivateAttr(default=None)
-
-    @model_validator(mode="after")
-    def _catalogs_are_known(self) -> Self:
-        known = mapping_names("catalogs", folder=self.mappings_folder)
-        for destination in self.sinks.openlineage:
-            catalog = destination.catalog
-            if catalog is not None and catalog not in known and "${" not in catalog:
-                raise ValueError(
-                    f"the destination {destination.name!r} names a catalog {catalog!r}: "
-                    f"mappings/catalogs has {', '.join(known)}"
-                )
-        return self
 
     @property
     def file(self) -> Path | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.hierarchy.status import is_unfinished
 from exporter.ledger import OutboxMark
-from exporter.mapping.openlineage import run_events
+from exporter.mapping.openlineage import ContentProfile, RunDetails, run_events
 from exporter.sync.outcomes import Failure
 
 if TYPE_CHECKING:
@@ -26,9 +26,20 @@ if TYPE_CHECKING:
 SINK_PREFIX = "openlineage/"
 
 
+class _Told(NamedTuple):
+    """The checked events of a unit, and the datasets that they name."""
+
+    events: tuple[LineageEvent, ...]
+    datasets: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True)
 class LineageExport:
-    """Queues the events of runs that have ended and settled, or stayed running too long."""
+    """Queues the events of runs that have ended and settled, or stayed running too long.
+
+    `catalogs` says by destination what its catalog takes; destinations that take the same share the
+    events of a run.
+    """
 
     destinations: tuple[str, ...]
     catalogs: Mapping[str, CatalogProfile]
@@ -58,26 +69,32 @@ class LineageExport:
         """
         marks: list[OutboxMark] = []
         for unit, stale in units:
-            told = self.failures.attempt(partial(self._events, unit, stale=stale))
+            told: dict[ContentProfile, _Told | Failure] = {}
             for sink in sorted(lacking.get(unit.key, frozenset())):
-                if isinstance(told, Failure):
-                    self.failures.note(sink, unit.run, unit.key, told, report)
+                content = self._profile(sink).content
+                if content not in told:
+                    told[content] = self.failures.attempt(
+                        partial(self._events, unit, content, stale=stale)
+                    )
+                found = told[content]
+                if isinstance(found, Failure):
+                    self.failures.note(sink, unit.run, unit.key, found, report)
                 else:
-                    marks.append(self._mark(sink, unit, *told))
+                    marks.append(self._mark(sink, unit, found))
         for sink in self.sinks:
             for_sink = [mark for mark in marks if mark.sink == sink]
             if for_sink:
                 self._enqueue(sink, for_sink, report)
         return {mark.unit_key for mark in marks}
 
-    def _mark(
-        self, sink: str, unit: FilledRun, events: Sequence[LineageEvent], datasets: frozenset[str]
-    ) -> OutboxMark:
-        profile = self.catalogs[sink.removeprefix(SINK_PREFIX)]
-        accepted = [event for event in events if event.event_type in profile.accepts]
-        whole = profile.order == "runs"
+    def _profile(self, sink: str) -> CatalogProfile:
+        return self.catalogs[sink.removeprefix(SINK_PREFIX)]
+
+    def _mark(self, sink: str, unit: FilledRun, told: _Told) -> OutboxMark:
+        events, datasets = told
+        whole = self._profile(sink).order == "runs"
         return OutboxMark(
-            sink, unit.key, unit.fingerprint, accepted, whole, datasets if whole else frozenset()
+            sink, unit.key, unit.fingerprint, events, whole, datasets if whole else frozenset()
         )
 
     def _enqueue(self, sink: str, marks: Sequence[OutboxMark], report: StackReport) -> None:
@@ -94,15 +111,15 @@ class LineageExport:
             )
             report.notes.append({"sink": sink, "note": note})
 
-    def _events(
-        self, unit: FilledRun, *, stale: bool
-    ) -> tuple[tuple[LineageEvent, ...], frozenset[str]]:
-        """Give the checked events of a unit, and the datasets that they name."""
+    def _events(self, unit: FilledRun, content: ContentProfile, *, stale: bool) -> _Told:
         unfinished = is_unfinished(unit.run.status)
-        events = run_events(unit.run, self.naming, stale=stale and unfinished)
+        details = RunDetails(unit.scalars, unit.tables)
+        events = run_events(
+            unit.run, self.naming, content, stale=stale and unfinished, details=details
+        )
         datasets: set[str] = set()
         for event in events:
-            told = self.check.check(event.body)
+            told = self.check.check(event.body, max_bytes=content.max_bytes)
             for dataset in (*told["inputs"], *told["outputs"]):
                 datasets.add(f"{dataset['namespace']} {dataset['name']}")
-        return events, frozenset(datasets)
+        return _Told(events, frozenset(datasets))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from exporter.config import load_mapping, mapping_names
+from exporter.config import load_mapping, mapping_names, profile_of
 from exporter.mapping import mlflow, openlineage
 from exporter.sync.fingerprint import policy_digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from exporter.config import OpenLineageSettings, Settings, StackSettings
+    from exporter.config import Settings, StackSettings
     from exporter.mapping.mlflow import MlflowNaming
     from exporter.mapping.openlineage import CatalogProfile, LineageNaming
 
@@ -28,28 +28,24 @@ class Mappings:
 
     @classmethod
     def load(cls, settings: Settings) -> Mappings:
-        """Read the mappings, the user's own before the bundled ones. Raises: ConfigError."""
+        """Read the mappings, the user's own before the bundled ones. Raises: ConfigError.
+
+        What a user's `openlineage.yaml` does not name is as it ships, the rules of places too.
+        """
         raw = {
             name: load_mapping(name, folder=settings.mappings_folder)
             for name in ("mlflow", "openlineage", *_sources(settings))
         }
+        raw["openlineage"] = {**load_mapping("openlineage"), **raw["openlineage"]}
         return cls(
             mlflow=mlflow.naming_from_yaml(raw["mlflow"]),
             openlineage=openlineage.naming_from_yaml(raw["openlineage"]),
-            catalogs={d.name: profile_of(settings, d) for d in settings.sinks.openlineage},
+            catalogs={
+                one.name: profile_of(one, settings.mappings_folder)
+                for one in settings.sinks.openlineage
+            },
             raw=raw,
         )
-
-
-def profile_of(settings: Settings, destination: OpenLineageSettings) -> CatalogProfile:
-    """Give the profile of a destination's catalog: the named one, else a file's or a general one.
-
-    Raises: ConfigError if it is wrong, or there is none of that name.
-    """
-    is_file = destination.url is not None and destination.url.get_secret_value().startswith("file:")
-    name = destination.catalog or ("file" if is_file else "generic")
-    folder = settings.mappings_folder
-    return openlineage.profile_from_yaml(name, load_mapping(f"catalogs/{name}", folder=folder))
 
 
 def _sources(settings: Settings) -> list[str]:

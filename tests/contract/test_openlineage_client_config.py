@@ -218,7 +218,7 @@ def test_switched_off_events_wait(value: str) -> None:
         ({"name": "a", "transport": "kafka"}, "is a section"),
         ({"name": "a", "transport": {"type": "kafka"}, "token": "open-sesame"}, "token belongs to"),
         ({"name": "a", "openlineage_config": ""}, "write `auto`"),
-        ({"name": "a", "url": "http://x", "catalog": "marqez"}, "mappings/catalogs has"),
+        ({"name": "a", "url": "http://x", "catalog": "marqez"}, "did you mean 'marquez'"),
     ],
     ids=["none", "two", "no type", "text", "token", "empty", "catalog"],
 )

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin
 
 from exporter.cli.checks.check import Check
+from exporter.config import profile_of
 from exporter.errors import ConfigError, ExporterError, SinkUnavailable
 from exporter.sinks.openlineage import open_destination
 from exporter.sinks.openlineage.client_config import client_config
 from exporter.sinks.openlineage.client_transport import TransportDestination
-from exporter.sync.policy import profile_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +73,7 @@ def check_destination(settings: Settings, destination: OpenLineageSettings) -> I
 
 
 def _profile(settings: Settings, destination: OpenLineageSettings) -> CatalogProfile:
-    profile = profile_of(settings, destination)
+    profile = profile_of(destination, settings.mappings_folder)
     if profile.transport == "openlineage" and destination.url is not None:
         raise ConfigError(
             f"The catalog {profile.name!r} of the OpenLineage destination {destination.name!r} is "
