@@ -117,7 +117,10 @@ class Outbox:
             with self._database.write(lease) as connection:
                 whole_runs.reopen(connection, destination, chosen.reopened)
         with self._database.read() as connection:
-            return whole_runs.rows_of(connection, destination, chosen)
+            rows = whole_runs.rows_of(connection, destination, chosen)
+            told = whole_runs.told_by_others(connection, destination, rows)
+        self.acknowledge(lease, destination, told, now, whole=True)
+        return [row for row in rows if row.seq not in told]
 
     def acknowledge(
         self,

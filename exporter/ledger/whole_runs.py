@@ -188,6 +188,35 @@ def rows_of(connection: Connection, destination: str, chosen: NextRuns) -> list[
     return [row for unit_key in chosen.lanes for row in found.get(unit_key, [])]
 
 
+def told_by_others(
+    connection: Connection, destination: str, rows: Sequence[OutboxRow]
+) -> frozenset[int]:
+    """Find the events of runs that no unit has for itself and another unit told, or tells before.
+
+    Such are the jobs that announce what came from elsewhere: once is enough.
+    """
+    told: dict[str, set[str]] = {}
+    for part in chunks({row.run_id for row in rows}):
+        found = connection.execute(
+            select(outbox.c.run_id, outbox.c.unit_key)
+            .where(
+                outbox.c.destination == destination,
+                outbox.c.run_id.in_(part),
+                outbox.c.state == "delivered",
+            )
+            .distinct()
+        )
+        for run_id, unit_key in found:
+            told.setdefault(run_id, set()).add(unit_key)
+    doubled: set[int] = set()
+    for row in rows:
+        tellers = told.setdefault(row.run_id, set())
+        if tellers - {row.unit}:
+            doubled.add(row.seq)
+        tellers.add(row.unit)
+    return frozenset(doubled)
+
+
 def park(connection: Connection, destination: str, unit_key: str) -> None:
     """Keep back the rest of a run of which an event was refused, but for its last event.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.hierarchy.status import is_unfinished
 from exporter.ledger import OutboxMark
-from exporter.mapping.openlineage import ContentProfile, RunDetails, run_events
+from exporter.mapping.openlineage import ContentProfile, RunDetails, run_events, source_events
 from exporter.sync.outcomes import Failure
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class _Told(NamedTuple):
 
     events: tuple[LineageEvent, ...]
     datasets: frozenset[str]
+    sources: tuple[LineageEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +92,11 @@ class LineageExport:
         return self.catalogs[sink.removeprefix(SINK_PREFIX)]
 
     def _mark(self, sink: str, unit: FilledRun, told: _Told) -> OutboxMark:
-        events, datasets = told
-        whole = self._profile(sink).order == "runs"
-        return OutboxMark(
-            sink, unit.key, unit.fingerprint, events, whole, datasets if whole else frozenset()
-        )
+        profile = self._profile(sink)
+        events = (*told.sources, *told.events) if profile.source_jobs else told.events
+        whole = profile.order == "runs"
+        datasets = told.datasets if whole else frozenset()
+        return OutboxMark(sink, unit.key, unit.fingerprint, events, whole, datasets)
 
     def _enqueue(self, sink: str, marks: Sequence[OutboxMark], report: StackReport) -> None:
         name = sink.removeprefix(SINK_PREFIX)
@@ -117,9 +118,15 @@ class LineageExport:
         events = run_events(
             unit.run, self.naming, content, stale=stale and unfinished, details=details
         )
-        datasets: set[str] = set()
-        for event in events:
-            told = self.check.check(event.body, max_bytes=content.max_bytes)
-            for dataset in (*told["inputs"], *told["outputs"]):
-                datasets.add(f"{dataset['namespace']} {dataset['name']}")
-        return _Told(events, frozenset(datasets))
+        told = [self.check.check(event.body, max_bytes=content.max_bytes) for event in events]
+        datasets = frozenset(
+            f"{dataset['namespace']} {dataset['name']}"
+            for event in told
+            for dataset in (*event["inputs"], *event["outputs"])
+        )
+        if not told or not any(profile.source_jobs for profile in self.catalogs.values()):
+            return _Told(events, datasets)
+        sources = source_events(told, events[0].lane)
+        for event in sources:
+            self.check.check(event.body, max_bytes=content.max_bytes)
+        return _Told(events, datasets, sources)

@@ -13,15 +13,23 @@ import sqlite3
 import uuid
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes.catalog import FakeCatalog, running_catalog
 from support.catalog_answers import answers_of, graph_of, picture_of, upstream_of
 from support.command import running_command
+from support.lineage_outbox import opened_outbox
+from support.lineage_story import day_of, events_of
 from support.openlineage_server import Reply
 from support.stores import RECORDED, ZENML_05
 from support.sync_site import Site
+
+from exporter.config.resources import mapping_file
+from exporter.hierarchy import Artifact, Port
+from exporter.mapping.openlineage import LineageNaming, source_events
+from exporter.sinks.openlineage import HttpDestination, deliver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -97,6 +105,7 @@ def _assert_right(site: Site, catalog: Catalog) -> Picture:
 
 def _counts(site: Site) -> Json:
     report = site.cycle().to_json()
+    assert report["ok"], report["errors"]
     counts: Json = report["openlineage"]["destinations"]["marquez"]
     return counts
 
@@ -131,20 +140,67 @@ def test_after_a_backfill_every_answer_is_right(
 def test_the_model_is_reachable_from_the_raw_data(
     tmp_path: Path, catalog: Catalog, store: RecordedStore
 ) -> None:
+    profiles = tmp_path / "mappings" / "catalogs"
+    profiles.mkdir(parents=True)
+    shipped = mapping_file("catalogs/marquez.yaml").read_text(encoding="utf-8")
+    announcing = shipped.replace("source_jobs: false", "source_jobs: true")
+    (profiles / "marquez.yaml").write_text(announcing, encoding="utf-8")
     site = _site(tmp_path / "site", catalog, store)
-    _counts(site)
+    site.more = {"mappings": str(tmp_path / "mappings")}
+    counts = _counts(site)
+    assert (counts["pending"], counts["dead"]) == (0, 0)
     right = _right(site)
-    models = [n for n in right.versions if n[1].rsplit(".", 1)[-1] in {"model", "output"}]
-    trainers = [n for n in models if "train" in n[1].lower()]
-    assert trainers
-    for model in trainers:
+    models = [name for name in right.versions if name[1].endswith(("model", "trainer.output"))]
+    assert models
+    for model in models:
         maker = right.current[model]
-        if maker is None or not right.links[maker]:
-            continue
-        sources = {run for run in upstream_of(catalog.url, maker) if not right.links.get(run)}
-        assert sources
-        raw = right.runs[sources.pop()][0]
-        assert f"dataset:{model[0]}:{model[1]}" in graph_of(catalog.url, "job", raw)
+        assert maker is not None
+        upstream = upstream_of(catalog.url, maker)
+        raw = {run for run in upstream if not right.links.get(run)}
+        assert raw
+        assert raw != {maker}
+        for run in raw & set(right.runs):
+            assert f"dataset:{model[0]}:{model[1]}" in graph_of(
+                catalog.url, "job", right.runs[run][0]
+            )
+
+
+def test_what_came_from_elsewhere_is_announced_once(tmp_path: Path) -> None:
+    naming = LineageNaming()
+    read = [day_of("train", day) for day in (1, 2)]
+    outside = Artifact(id="raw", type="DataArtifact", uri="s3://lake/raw.csv")
+    runs = [
+        replace(
+            run,
+            steps=(replace(run.steps[0], inputs=(Port("raw", "raw"),)), *run.steps[1:]),
+            artifacts=(*run.artifacts, outside),
+        )
+        for run in read
+    ]
+    told = [source_events(events_of(run, naming), "lane") for run in runs]
+    assert [event.event_type for event in told[0]] == ["START", "COMPLETE"]
+    assert [e.run_id for e in told[0]] == [e.run_id for e in told[1]]
+    assert [e.content_hash for e in told[0]] == [e.content_hash for e in told[1]]
+    (output,) = json.loads(told[0][1].body)["outputs"]
+    assert (output["namespace"], output["name"]) == ("s3://lake", "raw.csv")
+    with opened_outbox(tmp_path) as outbox, running_catalog() as fake:
+        outbox.queue(runs[::-1], whole=True, more=source_events)
+        destination = HttpDestination("events", fake.url)
+        deliver(
+            outbox.ledger,
+            outbox,
+            destination,
+            clock=outbox.clock,
+            stop=outbox.stop,
+            order="runs",
+        )
+        destination.close()
+        kinds = [e["eventType"] for e in fake.state.events if "source:" in e["job"]["name"]]
+        assert kinds == ["START", "COMPLETE"]
+        assert fake.state.events[0]["job"]["name"] == "source:s3://lake/raw.csv"
+        assert outbox.counts().pending == 0
+        first = next(e for e in events_of(runs[0]) if e["job"]["name"] == "train.importer")
+        assert len(upstream_of(fake.url, first["run"]["runId"])) == 2
 
 
 def test_everything_sent_twice_changes_no_answer(

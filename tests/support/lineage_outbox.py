@@ -13,7 +13,7 @@ from exporter.mapping.openlineage import LineageNaming, run_events
 from support.lineage_samples import training_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from exporter.hierarchy import RunSnapshot
@@ -64,14 +64,24 @@ class LineageOutbox:
         self.ledger.units.record(self.lease, "local_stack", [_seen(run) for run in runs], now)
 
     def queue(
-        self, runs: list[RunSnapshot], destination: str = "events", *, whole: bool = False
+        self,
+        runs: list[RunSnapshot],
+        destination: str = "events",
+        *,
+        whole: bool = False,
+        more: Callable[[list[Any], str], tuple[LineageEvent, ...]] = lambda _told, _lane: (),
     ) -> int:
-        """Queue the events of runs; give how many. With `whole` they leave run by run."""
+        """Queue the events of runs; give how many. With `whole` they leave run by run.
+
+        `more` gives events to go before those of a run.
+        """
         now = self.clock.now_ms()
         self.ledger.units.record(self.lease, "local_stack", [_seen(run) for run in runs], now)
         marks = []
         for run in runs:
             events = run_events(run, NAMING)
+            told = [json.loads(event.body) for event in events]
+            events = (*more(told, events[0].lane), *events)
             mark = OutboxMark(f"openlineage/{destination}", run_key(run), "f", events)
             if whole:
                 mark = mark._replace(whole=True, datasets=datasets_of(events))
