@@ -57,6 +57,7 @@ class RunDatasets:
         """Look at the run's outputs; `ran` gives the run ids of the steps that ran, by position."""
         self._naming = naming
         self._names = names
+        self._own = names.profile.own_facets
         self._apart = names.profile.input_facets == "apart"
         self._pipeline = run.pipeline.name
         self._artifacts = {artifact.id: artifact for artifact in run.artifacts}
@@ -91,7 +92,8 @@ class RunDatasets:
             producer_id = None if producer is None else self._ran[producer]
             into = reads.setdefault(self._name_of(artifact, port), _Reads([], [], []))
             into.artifacts.append(artifact)
-            into.entries.append(own.read_artifact(port, artifact, producer_id))
+            if self._own:
+                into.entries.append(own.read_artifact(port, artifact, producer_id))
         for one in outside:
             if not one.is_output:
                 name = DatasetName(*self._names.place(one.place))
@@ -108,7 +110,9 @@ class RunDatasets:
                 table = self._table(read.artifacts[0])
                 if table is not None:
                     facets["schema"] = dataset_facets.schema(table)
-        made["inputFacets"] = {"pipelineExporter_read": own.own_read(read.entries, read.parameters)}
+        if self._own:
+            facet = own.own_read(read.entries, read.parameters)
+            made["inputFacets"] = {"pipelineExporter_read": facet}
         return made
 
     def outputs(self, step: Step, outside: list[Outside], *, ended_well: bool) -> list[Json]:
@@ -152,13 +156,15 @@ class RunDatasets:
             "dataSource": dataset_facets.data_source(first.uri, found),
             "storage": dataset_facets.storage(first),
             "lifecycleStateChange": dataset_facets.overwritten(),
-            "pipelineExporter_artifact": own.own_artifact(self._pipeline, step.name, name, ports),
         }
+        if self._own:
+            facet = own.own_artifact(self._pipeline, step.name, name, ports)
+            made["pipelineExporter_artifact"] = facet
         if found is not None and found.stable is not None:
             place = self._places.named(found.stable) or any_place(found.stable)
             if place is not None:
                 made["symlinks"] = dataset_facets.symlinks(*self._names.place(place))
-        if kind == "MODEL":
+        if kind == "MODEL" and self._own:
             plan = plan_model(first, name="model")
             flavour = "" if plan is None else plan.model_type
             made["pipelineExporter_model"] = own.own_model(first, framework, flavour)
@@ -174,7 +180,7 @@ class RunDatasets:
         output: Json = {
             "namespace": dataset.namespace,
             "name": dataset.name,
-            "facets": {key: facet for key, facet in made.items() if facet is not None},
+            "facets": {key: one for key, one in made.items() if one is not None},
         }
         if written is not None:
             output["outputFacets"] = {"outputStatistics": written}

@@ -23,7 +23,7 @@ from exporter.mapping.openlineage.profile import ContentProfile
 from exporter.mapping.openlineage.sizing import fitting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from exporter.hierarchy import Parameter, RunSnapshot, Step, Value
     from exporter.mapping.mlflow import TableFacts
@@ -141,7 +141,7 @@ class _Telling:
             "nominalTime": facets.nominal_time([run.facts], self._naming.facts.nominal_time),
             "tags": facets.run_tags(run, self._naming),
         }
-        first = {**shared, "pipelineExporter_run": own.own_run(run, None, None)}
+        first = {**shared, **self._own_run(None, None)}
         yield self._event(job, self._run_id, "START", start, first)
         parent = facets.parent(self._run_id, names.job_namespace, names.pipeline)
         for position in _producers_first(run, self._ran, self._datasets):
@@ -150,8 +150,8 @@ class _Telling:
         cached = [step.name for step in run.steps if step.status == "cached"]
         last = {
             **shared,
-            "pipelineExporter_run": own.own_run(run, None, cached),
-            "pipelineExporter_metrics": own.own_metrics(self._all_numbers()),
+            **self._own_run(None, cached),
+            **self._own_metrics(self._all_numbers()),
         }
         if terminal == "FAIL":
             last["errorMessage"] = facets.error_message(_pipeline_error(run))
@@ -170,14 +170,14 @@ class _Telling:
                 ("", one) for one in step.parameters
             ),
             "jobDependencies": facets.job_dependencies(self._upstream(step)),
-            "pipelineExporter_run": own.own_run(run, step, None),
+            **self._own_run(step, None),
         }
         start = step.start if step.start is not None else step.end
         if start is None:
             start = run_start
         yield self._event(job, run_id, "START", start, run_facets)
         terminal = _TERMINAL[mlflow_status(step.status)]
-        run_facets["pipelineExporter_metrics"] = own.own_metrics(self._numbers(step).items())
+        run_facets.update(self._own_metrics(self._numbers(step).items()))
         if terminal == "FAIL":
             run_facets["errorMessage"] = facets.error_message(
                 f"The step {step.name!r} ended as {step.status!r}; the source recorded no error "
@@ -212,6 +212,16 @@ class _Telling:
             "name": name,
             "facets": self._wanted(made),
         }
+
+    def _own_run(self, step: Step | None, cached: list[str] | None) -> Json:
+        if not self._wants("pipelineExporter_run"):
+            return {}
+        return {"pipelineExporter_run": own.own_run(self._run, step, cached)}
+
+    def _own_metrics(self, numbers: Iterable[tuple[str, float | int]]) -> Json:
+        if not self._wants("pipelineExporter_metrics"):
+            return {}
+        return {"pipelineExporter_metrics": own.own_metrics(numbers)}
 
     def _upstream(self, step: Step) -> list[Json]:
         """Name the steps that this one waited for, once each."""
@@ -288,7 +298,7 @@ class _Telling:
         return dataset
 
     def _spelled(self, content: bytes) -> bytes:
-        return content.replace(_ADAPTER_BYTES, self._adapter).replace(_BASE_BYTES, self._base)
+        return content.replace(_ADAPTER_BYTES, self._adapter, 1).replace(_BASE_BYTES, self._base)
 
 
 def _all_parameters(run: RunSnapshot) -> Iterator[tuple[str, Parameter]]:

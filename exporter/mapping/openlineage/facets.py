@@ -67,7 +67,9 @@ OWNERSHIP = standard_schema("1-0-1", "OwnershipJobFacet")
 def facet(schema: str, **values: Any) -> Json:  # Any: JSON values
     """Make a facet; absent values are left out."""
     made: Json = {"_producer": BASE, "_schemaURL": schema}
-    made.update((key, value) for key, value in values.items() if value is not None)
+    for key, value in values.items():
+        if value is not None:
+            made[key] = value
     return made
 
 

@@ -15,6 +15,7 @@ import hashlib
 import re
 import string
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from exporter._version import __version__
@@ -114,14 +115,17 @@ def naming_from_yaml(mapping: Mapping[str, Any]) -> LineageNaming:  # Any: parse
     return LineageNaming(**values)
 
 
+@lru_cache(maxsize=4096)  # the same few names come with every event
 def clean_part(name: str, limit: int, *, dots: Dots = "replace") -> str:
     """Make one part of a dotted name: no control character, no digit first, not empty.
 
     A name that needs no change keeps its spelling; a changed one, and one with a dot whatever
     becomes of that, ends with a hash of the original.
     """
-    clean = _CONTROL.sub("_", name)
-    dotted = "." in clean
+    dotted = "." in name
+    clean = (
+        name if not dotted and name.isascii() and name.isprintable() else _CONTROL.sub("_", name)
+    )
     if dotted and (dots == "replace" or clean.startswith(".")):
         clean = clean.replace(".", "_")
     if _is_digit_first(clean) or clean.startswith("//"):
@@ -155,7 +159,7 @@ def clean_place(place: Place, profile: ContentProfile) -> tuple[str, str]:
 
 
 def _shown(name: str) -> str:
-    clean = _CONTROL.sub("_", name)
+    clean = name if name.isascii() and name.isprintable() else _CONTROL.sub("_", name)
     return f"_{clean}" if _is_digit_first(clean) or clean.startswith("//") else clean
 
 

@@ -122,6 +122,9 @@ def _without_artifacts(event: Json, _over: int) -> bool:
     ]
     for facets, key in holders:
         del facets[key]
+    for dataset in event["inputs"]:
+        if "inputFacets" in dataset and not dataset["inputFacets"]:
+            del dataset["inputFacets"]
     return bool(holders)
 
 

@@ -138,7 +138,7 @@ def _field(column: Column, place: int) -> Json:
 
 
 def _metrics(column: Any) -> Json:  # Any: a column with figures that may be absent
-    found: Json = {"nullCount": storable_int(column.nulls), "count": storable_int(column.rows)}
+    found: Json = {"nullCount": column.nulls, "count": column.rows}
     if column.distinct is not None and column.distinct.how == "exact":
         found["distinctCount"] = storable_int(column.distinct.count)
     if column.kind in _NUMBERS:

@@ -28,13 +28,15 @@ def clean_text(text: str) -> str:
 
     PostgreSQL refuses NUL in text and `jsonb`; UTF-8 cannot hold a lone surrogate.
     """
+    if text.isascii() and "\x00" not in text:
+        return text
     return _UNSTORABLE.sub("\ufffd", text)
 
 
 def bounded_text(text: str, limit: int = MAX_TEXT) -> str:
     """Give the cleaned text; a longer one is cut and ends with a note of its full length."""
     if len(text) <= limit:
-        return clean_text(text)
+        return text if text.isascii() and "\x00" not in text else clean_text(text)
     note = f"… [{len(text)} characters in all]"
     return clean_text(text[: limit - len(note)]) + note
 
@@ -46,6 +48,8 @@ def value_text(value: Value) -> str:
     """
     if isinstance(value, str):
         return value
+    if type(value) is int and -_INT64 <= value < _INT64:
+        return str(value)
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     plain = _plain(value)
