@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from exporter.sinks.openlineage.destination import DueEvent
     from exporter.sinks.openlineage.outcomes import Answer
 
-_PAGE = 500
+_PAGE = 2_000
 _TROUBLES_IN_A_ROW = 4
 _GZIP_LEVEL = 1
 GENERIC = CatalogProfile("generic")
