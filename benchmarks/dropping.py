@@ -21,7 +21,12 @@ TRACKING_URI = "http://nowhere.invalid"
 
 
 class DroppingApi:
-    """Answers as a server would that holds nothing; counts requests, runs and parameters."""
+    """Answers as a server would that holds nothing; counts requests, runs and parameters.
+
+    It takes no models: the files of the histories measured with it are referenced, not copied.
+    """
+
+    models = registry = None
 
     def __init__(self) -> None:
         self._ids = count(1)
