@@ -92,6 +92,7 @@ class DroppingApi:
         metrics: Sequence[MetricPoint] = (),  # noqa: ARG002 - a port
         params: Sequence[tuple[str, str]] = (),
         tags: Sequence[tuple[str, str]] = (),  # noqa: ARG002 - a port
+        model_id: str | None = None,  # noqa: ARG002 - a port
     ) -> None:
         """Count and drop."""
         self.requests += 1
