@@ -58,10 +58,13 @@ named by a string of the caller's; an OpenLineage sink's name is its destination
     ledger.outbox
         enqueue(lease, [OutboxMark], now) -> events that entered
         next_events(destination, *, limit, now, skip_lanes=()) -> [OutboxRow]
-        acknowledge(lease, destination, seqs, now)
+        next_runs(lease, destination, *, limit, now, stacks=None) -> [OutboxRow] of whole runs
+        acknowledge(lease, destination, seqs, now, *, whole=False)
         retry_event(lease, seq, *, next_at, status, body)
-        dead_event(lease, seq, *, status, body, now)
+        dead_event(lease, seq, *, status, body, now, whole=False)
+        ends_of(destination, dataset, artifacts) -> Ends | None
         counts(destination) -> OutboxCounts
+        withheld(destination) -> corrections of older runs that were not sent
 
     ledger.dead
         letters(*, stack=None) -> [DeadLetter]
@@ -88,6 +91,7 @@ from exporter.ledger.records import (
     Intent,
     Lease,
     LeaseHolder,
+    Made,
     OutboxCounts,
     OutboxEvent,
     OutboxMark,
@@ -118,6 +122,7 @@ __all__ = [
     "LeaseHolder",
     "Leases",
     "Ledger",
+    "Made",
     "Outbox",
     "OutboxCounts",
     "OutboxEvent",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, func, insert, select, text, update
 
 from exporter.errors import StateError
-from exporter.ledger import whole_runs
+from exporter.ledger import exact_links, whole_runs
 from exporter.ledger.dead import write_letter
 from exporter.ledger.progress import chunks, count, counted, mark_done, outbox_scope
 from exporter.ledger.records import OutboxCounts, OutboxRow
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from exporter.ledger.database import Database
+    from exporter.ledger.exact_links import Ends
     from exporter.ledger.records import Lease, OutboxEvent, OutboxMark
 
 RESPONSE_LIMIT = 4000
@@ -245,6 +246,15 @@ class Outbox:
         with self._database.read() as connection:
             have = counted(connection, outbox_scope(destination))
         return OutboxCounts(have.get("pending", 0), have.get("delivered", 0), have.get("dead", 0))
+
+    def ends_of(self, destination: str, dataset: str, artifacts: Iterable[str]) -> Ends | None:
+        """Give what to show again so that a reader of a dataset's older version is linked to it.
+
+        That is the end of its maker before, and the end of the newest version's after; None where
+        what was read is the newest, or is not known to the destination.
+        """
+        with self._database.read() as connection:
+            return exact_links.ends_of(connection, destination, dataset, artifacts)
 
     def withheld(self, destination: str) -> int:
         """Count the corrections of older runs that were not sent: the catalog cannot take them."""

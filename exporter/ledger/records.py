@@ -223,7 +223,8 @@ class OutboxMark(NamedTuple):
     """The events of one unit for one sink, and the fingerprint they were made from.
 
     `whole` says that they leave run by run, and `datasets` names what the run read and wrote, for
-    runs that share one go one after the other.
+    runs that share one go one after the other. `makes` says which versions the run made, where
+    readers are to be linked to them exactly.
     """
 
     sink: str
@@ -232,6 +233,15 @@ class OutboxMark(NamedTuple):
     events: Sequence[OutboxEvent]
     whole: bool = False
     datasets: frozenset[str] = frozenset()
+    makes: Sequence[Made] = ()
+
+
+class Made(NamedTuple):
+    """One version of a dataset: the artifact, and the run whose end tells of it."""
+
+    dataset: str
+    artifact: str
+    run_id: str
 
 
 class OutboxRow(NamedTuple):

@@ -271,6 +271,18 @@ flows = Table(
 )
 """Which datasets the runs of a pipeline read or wrote: pipelines that share one go together."""
 
+makers = Table(
+    "makers",
+    metadata,
+    Column("destination", _NAME, primary_key=True),
+    Column("dataset_hash", _KEY, primary_key=True),
+    Column("artifact_hash", _KEY, primary_key=True),
+    Column("run_id", AnyText(), nullable=False),
+    Index("ix_makers_run", "destination", "run_id"),
+    sqlite_with_rowid=False,
+)
+"""Which run made which version of a dataset, where readers are to be linked to the exact one."""
+
 heads = Table(
     "heads",
     metadata,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import and_, delete, func, insert, select, text, update
 
+from exporter.ledger import exact_links
 from exporter.ledger.progress import IS_PENDING, chunks, count, outbox_scope, upsert
 from exporter.ledger.recording import name_hash
 from exporter.ledger.records import OutboxRow
@@ -79,6 +80,7 @@ def enter(connection: Connection, destination: str, marks: Sequence[OutboxMark],
         while it is its pipeline's newest; otherwise it is counted as withheld.
     """
     _remember_flows(connection, marks)
+    exact_links.remember(connection, destination, marks)
     had = _had(connection, destination, [mark.unit_key for mark in marks])
     newest = _heads(connection, destination)
     entering: list[dict[str, object]] = []
@@ -546,6 +548,7 @@ def _drop_bodies(connection: Connection, destination: str, unit_key: str) -> Non
             outbox.c.destination == destination,
             outbox.c.unit_key == unit_key,
             outbox.c.state == "delivered",
+            ~exact_links.is_wanted(destination),
         )
         .values(body=None)
     )

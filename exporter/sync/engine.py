@@ -293,6 +293,7 @@ class Engine:
                 budget_s=work.delivery_s,
                 report=done,
                 order=profile.order,
+                exact_links=profile.exact_links,
                 stacks=[stack.key for stack in self.settings.stacks],
             )
 

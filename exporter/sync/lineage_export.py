@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from exporter.hierarchy.status import is_unfinished
-from exporter.ledger import OutboxMark
+from exporter.ledger import Made, OutboxMark
 from exporter.mapping.openlineage import ContentProfile, RunDetails, run_events, source_events
 from exporter.sync.outcomes import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from exporter.ledger import Ledger
     from exporter.mapping.openlineage import CatalogProfile, LineageEvent, LineageNaming
@@ -32,6 +32,7 @@ class _Told(NamedTuple):
     events: tuple[LineageEvent, ...]
     datasets: frozenset[str]
     sources: tuple[LineageEvent, ...] = ()
+    makes: tuple[Made, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,8 @@ class LineageExport:
         events = (*told.sources, *told.events) if profile.source_jobs else told.events
         whole = profile.order == "runs"
         datasets = told.datasets if whole else frozenset()
-        return OutboxMark(sink, unit.key, unit.fingerprint, events, whole, datasets)
+        makes = told.makes if whole and profile.exact_links else ()
+        return OutboxMark(sink, unit.key, unit.fingerprint, events, whole, datasets, makes)
 
     def _enqueue(self, sink: str, marks: Sequence[OutboxMark], report: StackReport) -> None:
         name = sink.removeprefix(SINK_PREFIX)
@@ -124,9 +126,19 @@ class LineageExport:
             for event in told
             for dataset in (*event["inputs"], *event["outputs"])
         )
+        makes = tuple(made for event in told for made in made_by(event))
         if not told or not any(profile.source_jobs for profile in self.catalogs.values()):
-            return _Told(events, datasets)
+            return _Told(events, datasets, makes=makes)
         sources = source_events(told, events[0].lane)
         for event in sources:
             self.check.check(event.body, max_bytes=content.max_bytes)
-        return _Told(events, datasets, sources)
+        return _Told(events, datasets, sources, makes)
+
+
+def made_by(event: dict[str, Any]) -> Iterator[Made]:  # Any: a parsed event
+    """Say which versions an event tells of."""
+    for dataset in event["outputs"]:
+        name = f"{dataset['namespace']} {dataset['name']}"
+        facet = dataset["facets"].get("pipelineExporter_artifact") or {"artifacts": []}
+        for artifact in facet["artifacts"]:
+            yield Made(name, artifact["id"], event["run"]["runId"])

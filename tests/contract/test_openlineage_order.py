@@ -16,19 +16,23 @@ from fakes.catalog import FakeCatalog, running_catalog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.catalog_answers import answers_of, picture_of, upstream_of
-from support.lineage_outbox import LineageOutbox, opened_outbox
+from support.lineage_outbox import NAMING, LineageOutbox, datasets_of, opened_outbox
 from support.lineage_story import by_end, day_of, events_of, story
 from support.openlineage_server import Reply
 
 from exporter.config.resources import load_mapping
-from exporter.mapping.openlineage import profile_from_yaml
+from exporter.hierarchy import run_key
+from exporter.ledger import OutboxMark
+from exporter.mapping.openlineage import profile_from_yaml, run_events
 from exporter.sinks.openlineage import HttpDestination, deliver
+from exporter.sync.lineage_export import made_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
     from exporter.hierarchy import RunSnapshot
+    from exporter.ledger import Made
     from exporter.sinks.openlineage import DeliveryReport, Outcome
     from exporter.sinks.openlineage.destination import DueEvent
 
@@ -369,3 +373,91 @@ def test_a_start_is_answered_before_the_end_of_its_run_leaves(bench: Bench, orde
     for event in bench.catalog.state.events:
         seen.setdefault(event["run"]["runId"], []).append(event["eventType"])
     assert all(kinds[0] == "START" and len(kinds) == 2 for kinds in seen.values())
+
+
+EXACT = replace(MARQUEZ, exact_links=True)
+
+
+def _makes(run: RunSnapshot) -> tuple[Made, ...]:
+    return tuple(made for event in events_of(run) for made in made_by(event))
+
+
+@pytest.mark.parametrize("exact", [True, False], ids=["exact", "newest"])
+def test_a_reader_of_an_older_version_is_linked_to_it_where_that_is_asked_for(
+    bench: Bench, exact: bool
+) -> None:
+    producer = story("train", days=3, fails_on=0)
+    reader = day_of("serve", 5, reads=producer[0])
+    runs = [*producer, reader]
+    now = bench.outbox.clock.now_ms()
+    bench.outbox.see(runs)
+    marks = []
+    for run in runs:
+        events = run_events(run, NAMING)
+        datasets = datasets_of(events)
+        mark = OutboxMark("openlineage/events", run_key(run), "f", events, True, datasets)
+        marks.append(mark._replace(makes=_makes(run)) if exact else mark)
+    bench.outbox.ledger.outbox.enqueue(bench.outbox.lease, marks, now)
+    destination = HttpDestination("events", bench.catalog.url, profile=EXACT)
+    report = deliver(
+        bench.outbox.ledger,
+        bench.outbox,
+        destination,
+        clock=bench.outbox.clock,
+        stop=bench.outbox.stop,
+        order="runs",
+        exact_links=exact,
+    )
+    destination.close()
+    assert (report.delivered, bench.outbox.counts().pending) == (40, 0)
+    right = picture_of([events_of(run) for run in by_end(runs)])
+    found = answers_of(bench.catalog.url, right)
+    importer = events_of(reader)[2]
+    assert importer["job"]["name"] == "serve.importer"
+    (links,) = found.links[importer["run"]["runId"]].values()
+    trainers = [events_of(run)[4]["run"]["runId"] for run in producer]
+    assert links == {trainers[0] if exact else trainers[2]}
+    right.links[importer["run"]["runId"]] = found.links[importer["run"]["runId"]]
+    assert found == right
+    assert len(bench.catalog.state.events) == (42 if exact else 40)
+
+
+def test_trouble_while_an_older_version_is_shown_again_is_made_good(bench: Bench) -> None:
+    producer = story("train", days=2, fails_on=0)
+    runs = [*producer, day_of("serve", 5, reads=producer[0])]
+    bench.outbox.see(runs)
+    for run in runs:
+        events = run_events(run, NAMING)
+        mark = OutboxMark("openlineage/events", run_key(run), "f", events, True)
+        mark = mark._replace(datasets=datasets_of(events), makes=_makes(run))
+        bench.outbox.ledger.outbox.enqueue(bench.outbox.lease, [mark], 1)
+    count = [0]
+
+    def before(_event: Json) -> Reply | None:
+        count[0] += 1
+        return Reply(503) if count[0] in (23, 26) else None
+
+    bench.catalog.before = before
+    destination = HttpDestination("events", bench.catalog.url, profile=EXACT)
+    report = deliver(
+        bench.outbox.ledger,
+        bench.outbox,
+        destination,
+        clock=bench.outbox.clock,
+        stop=bench.outbox.stop,
+        order="runs",
+        exact_links=True,
+    )
+    destination.close()
+    assert (report.retried, report.dead, bench.outbox.counts().pending) == (2, 0, 0)
+    right = picture_of([events_of(run) for run in by_end(runs)])
+    found = answers_of(bench.catalog.url, right)
+    assert (found.current, found.versions, found.newest) == (
+        right.current,
+        right.versions,
+        right.newest,
+    )
+    importer = events_of(runs[2])[2]["run"]["runId"]
+    assert found.links[importer] == {
+        name: {events_of(producer[0])[4]["run"]["runId"]} for name in right.links[importer]
+    }

@@ -72,7 +72,8 @@ class CatalogProfile:
         way, since the dot is what separates the three. `name_length`: of jobs and datasets.
     `first_digit`: a file or table whose name begins with a digit gets a prefix where a catalog
         cannot show it otherwise (Marquez); with `keep` it joins what other producers report of it.
-    `source_jobs`: whether what came from elsewhere is announced by a job; see `docs/catalogs.md`.
+    `source_jobs`: whether what came from elsewhere is announced by a job. `exact_links`: whether a
+        run that read an older version is linked to that one. See `docs/catalogs.md`.
     """
 
     name: str
@@ -103,6 +104,7 @@ class CatalogProfile:
     name_length: int = 255
     first_digit: FirstDigit = "prefix"
     source_jobs: bool = False
+    exact_links: bool = False
 
     @property
     def content(self) -> ContentProfile:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from exporter.sinks.openlineage.corrections import body_of
+from exporter.sinks.openlineage.exact_links import with_exact_links
 from exporter.sinks.openlineage.outcomes import pause_s
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from exporter.ledger import Lease, Ledger, OutboxRow
     from exporter.mapping.openlineage.profile import Order
@@ -72,6 +73,7 @@ def deliver(
     patience_s: float = PATIENCE_S,
     report: DeliveryReport | None = None,
     order: Order = "free",
+    exact_links: bool = False,
     stacks: Collection[str] | None = None,
 ) -> DeliveryReport:
     """Send what is due to a destination until nothing is, and note of each event what became of it.
@@ -79,7 +81,8 @@ def deliver(
     Order: per lane that of the outbox; with `runs` whole runs by their end, no further than the
         earliest that is still to come of `stacks`. An event that fails holds its lane for a pause
         that doubles, and only for a bounded number of tries; then it is a dead letter and the lane
-        goes on.
+        goes on. With `exact_links` the end of the run that made an older version comes before its
+        reader again, and that of the newest after it.
     Repeat: only what has not been noted as delivered is sent. A crash between sending and noting
         sends up to a group of events again.
     Limits: stops when asked to, after `budget_s` seconds, or when the next try is further away
@@ -88,7 +91,7 @@ def deliver(
         before is noted, and counted in `report` if one was given. LeaseLost, StateUnavailable.
     """
     counts = report if report is not None else DeliveryReport()
-    work = _Delivery(ledger, leader, destination, clock, counts, {}, order, stacks)
+    work = _Delivery(ledger, leader, destination, clock, counts, {}, order, exact_links, stacks)
     ends_s = None if budget_s is None else clock.monotonic_s() + budget_s
 
     def halted() -> bool:
@@ -118,6 +121,7 @@ class _Delivery:
     report: DeliveryReport
     held_until_ms: dict[str, int]
     order: Order
+    exact_links: bool
     stacks: Collection[str] | None
 
     @property
@@ -132,10 +136,12 @@ class _Delivery:
         rows = outbox.next_runs(
             self.leader.lease,
             self.sink,
-            limit=max(1, limit // _EVENTS_OF_A_RUN),
+            limit=1 if self.exact_links else max(1, limit // _EVENTS_OF_A_RUN),
             now=now,
             stacks=self.stacks,
         )
+        if self.exact_links:
+            return with_exact_links(self.ledger, self.sink, rows)
         return [row._replace(body=body_of(row)) for row in rows]
 
     def next_try_ms(self, now: int) -> int | None:
@@ -149,6 +155,11 @@ class _Delivery:
         try:
             with closing(self.destination.send(rows, halted=halted)) as outcomes:
                 for outcome in outcomes:
+                    if outcome.seq < 0:
+                        if outcome.action == "retry":
+                            self._acknowledge(taken)
+                            self._not_taken(_next_of_lane(rows, outcome.seq), outcome)
+                        continue
                     if outcome.action == "ack":
                         taken.append(outcome.seq)
                     row = by_seq[outcome.seq]
@@ -196,3 +207,9 @@ class _Delivery:
         )
         self.held_until_ms[row.lane] = now + pause_ms
         self.report.retried += 1
+
+
+def _next_of_lane(rows: Sequence[OutboxRow], seq: int) -> OutboxRow:
+    """Give the event of the outbox that follows one that was only shown again: it is put off."""
+    place = next(i for i, row in enumerate(rows) if row.seq == seq)
+    return next(row for row in rows[place:] if row.lane == rows[place].lane and row.seq > 0)

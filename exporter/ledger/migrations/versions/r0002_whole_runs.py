@@ -40,6 +40,16 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "makers",
+        sa.Column("destination", sa.Text(), nullable=False),
+        sa.Column("dataset_hash", sa.String(length=64), nullable=False),
+        sa.Column("artifact_hash", sa.String(length=64), nullable=False),
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("destination", "dataset_hash", "artifact_hash", name="pk_makers"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_makers_run", "makers", ["destination", "run_id"], unique=False)
+    op.create_table(
         "heads",
         sa.Column("destination", sa.Text(), nullable=False),
         sa.Column("stack", sa.Text(), nullable=False),
