@@ -6,9 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.lineage_samples import specification
+from support.stores import RECORDED
 from support.zenml_stores import recorded_store
 
 if TYPE_CHECKING:
+    from support.stores import RecordedStore
     from support.sync_site import Site
 
 Json = dict[str, Any]  # Any: a parsed event
@@ -49,6 +52,22 @@ def test_a_training_set_shows_its_columns_and_how_many_rows(
         assert facets["storage"]["fileFormat"] == "parquet"
         assert facets["pipelineExporter_statistics"]["columns"][0]["nulls"] == 0
     assert len(_train(site)) == 1
+
+
+@pytest.mark.parametrize("store", RECORDED, ids=lambda store: store.name)
+def test_events_with_all_that_the_files_tell_follow_the_specification(
+    site: Site, store: RecordedStore
+) -> None:
+    site.tracking_uri = None
+    site.add_stack(
+        store.database, roots=[store.folder], rewrite={f"/data/{store.name}": store.folder}
+    )
+    site.cycle()
+    judge = specification()
+    found = _events(site)
+    for event in found:
+        judge.check(event)
+    assert any("schema" in d["facets"] for event in found for d in event["outputs"])
 
 
 def test_metrics_of_a_step_are_in_its_last_event(site: Site) -> None:
