@@ -6,11 +6,17 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.command import run_command
 from support.lineage_samples import specification
 from support.stores import RECORDED
 from support.zenml_stores import recorded_store
 
+from exporter.config import settings_from
+from exporter.sync.policy import Mappings
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from support.stores import RecordedStore
     from support.sync_site import Site
 
@@ -101,3 +107,40 @@ def test_two_destinations_get_what_their_catalogs_take(site: Site) -> None:
     assert {event["eventType"] for event in told} == {"COMPLETE"}
     assert all(event["inputs"] and event["outputs"] for event in told)
     assert len(told) < len(_events(site))
+
+
+def test_an_event_that_no_leaving_out_makes_small_enough_is_a_dead_letter_of_that_catalog(
+    site: Site,
+) -> None:
+    site.tracking_uri = None
+    catalogs = site.folder / "mappings" / "catalogs"
+    catalogs.mkdir(parents=True)
+    (catalogs / "tiny.yaml").write_text("{transport: file, max_bytes: 1000}")
+    site.more = {"mappings": str(site.folder / "mappings")}
+    tiny = site.folder / "tiny.jsonl"
+    site.destinations = [
+        {"name": "events", "url": f"file://{site.events}"},
+        {"name": "tiny", "url": f"file://{tiny}", "catalog": "tiny"},
+    ]
+    store = recorded_store("zenml-0.5.7")
+    site.add_stack(store.database, roots=[store.folder], rewrite={store.recorded: store.folder})
+    report = site.cycle()
+    assert report.exit_code == 1
+    assert len(_events(site)) == 46
+    assert not tiny.exists()
+    letters = run_command("dead", "list", "--json", "-c", site.config_file(), cwd=site.folder)
+    assert "more than the 1,000 that the catalog takes" in letters.out
+
+
+def test_a_users_own_mapping_keeps_the_rules_it_does_not_name(tmp_path: Path) -> None:
+    (tmp_path / "openlineage.yaml").write_text("{statistics: false}")
+    settings = settings_from(
+        {
+            "repository": "acme",
+            "stacks": [{"key": "local", "source": "mlmd+sqlite:////srv/metadata.db"}],
+            "mappings": str(tmp_path),
+        }
+    )
+    naming = Mappings.load(settings).openlineage
+    assert naming.statistics is False
+    assert len(naming.places) > 20
