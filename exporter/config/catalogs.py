@@ -28,8 +28,8 @@ class NamesCatalog(Protocol):
     """What the settings say of a destination, as far as its catalog goes."""
 
     @property
-    def url(self) -> Secret:
-        """Where it is."""
+    def url(self) -> Secret | None:
+        """Where it is; None where a transport of openlineage-python leads there."""
 
     @property
     def catalog(self) -> str | None:
@@ -42,7 +42,8 @@ def profile_of(settings: NamesCatalog, folder: Path | None = None) -> CatalogPro
     Without a name a file is spoken to as `file`, anything else as `generic`.
     Raises: ConfigError for a profile that is not valid, and for a name that there is none of.
     """
-    name = settings.catalog or catalog_of_url(settings.url.get_secret_value())
+    url = "" if settings.url is None else settings.url.get_secret_value()
+    name = settings.catalog or catalog_of_url(url)
     if problem := catalog_problem(name, folder):
         raise ConfigError(f"Catalog {name!r}: {problem}.", hint=f"See mappings/{GROUP}.")
     return profile_from_yaml(name, load_mapping(f"{GROUP}/{name}", folder=folder))

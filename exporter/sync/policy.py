@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from exporter.config import load_mapping, mapping_names
+from exporter.config import load_mapping, mapping_names, profile_of
 from exporter.mapping import mlflow, openlineage
 from exporter.sync.fingerprint import policy_digest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from exporter.config import Settings, StackSettings
     from exporter.mapping.mlflow import MlflowNaming
-    from exporter.mapping.openlineage import LineageNaming
+    from exporter.mapping.openlineage import CatalogProfile, LineageNaming
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Mappings:
 
     mlflow: MlflowNaming
     openlineage: LineageNaming
+    catalogs: Mapping[str, CatalogProfile]
     raw: dict[str, Any]  # Any: YAML values, only digested
 
     @classmethod
@@ -37,6 +40,10 @@ class Mappings:
         return cls(
             mlflow=mlflow.naming_from_yaml(raw["mlflow"]),
             openlineage=openlineage.naming_from_yaml(raw["openlineage"]),
+            catalogs={
+                one.name: profile_of(one, settings.mappings_folder)
+                for one in settings.sinks.openlineage
+            },
             raw=raw,
         )
 

@@ -44,7 +44,7 @@ def test_a_destination_has_the_profile_it_names_or_that_of_its_kind(
 
 def test_every_catalog_of_the_documentation_has_a_profile() -> None:
     assert set(catalog_names()) == {
-        "atlan", "datahub", "dataplex", "datazone", "feast", "file", "generic", "kafka",
+        "atlan", "datadog", "datahub", "dataplex", "datazone", "feast", "file", "generic", "kafka",
         "marquez", "openmetadata",
     }  # fmt: skip
 
@@ -59,7 +59,7 @@ def test_a_name_without_a_profile_is_said_with_its_line_and_the_nearest(tmp_path
 
 
 def test_a_name_like_no_other_is_answered_with_those_that_there_are(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="atlan, datahub"):
+    with pytest.raises(ConfigError, match="atlan, datadog, datahub"):
         settings_of(tmp_path, url="http://catalog:5000", catalog="zzz")
 
 

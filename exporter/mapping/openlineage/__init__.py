@@ -14,6 +14,7 @@ from exporter.mapping.openlineage.profile import (
     ContentProfile,
     profile_from_yaml,
 )
+from exporter.mapping.openlineage.source_jobs import source_events
 from exporter.mapping.openlineage.tables import LineageTable, lineage_table
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "naming_from_yaml",
     "profile_from_yaml",
     "run_events",
+    "source_events",
 ]

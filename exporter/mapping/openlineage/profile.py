@@ -54,6 +54,7 @@ class CatalogProfile:
     """How one catalog is spoken to; `profile_from_yaml` reads one.
 
     `transport`: our own sender (`http`), a JSON-lines file, or a transport of openlineage-python.
+    `probe`: a path that `doctor` reads, whose answer has the keys `probe_shows`.
     `batch`: one event a request, a bare array, or `{"events": [...]}`; at most `max_events`.
     `order`: `free`, or `runs`: whole pipeline runs, producers first, runs that share datasets one
         after the other in the order of their end (Marquez).
@@ -71,13 +72,14 @@ class CatalogProfile:
         way, since the dot is what separates the three. `name_length`: of jobs and datasets.
     `first_digit`: a file or table whose name begins with a digit gets a prefix where a catalog
         cannot show it otherwise (Marquez); with `keep` it joins what other producers report of it.
-    `source_jobs`, `exact_links`: off by default; see `docs/catalogs.md`.
+    `source_jobs`: whether what came from elsewhere is announced by a job; see `docs/catalogs.md`.
     """
 
     name: str
     transport: Transport = "http"
     endpoint: str = "api/v1/lineage"
     probe: str = ""
+    probe_shows: tuple[str, ...] = ()
     auth: Auth = "bearer"
     batch: Batch = "single"
     max_events: int = 1
@@ -101,7 +103,6 @@ class CatalogProfile:
     name_length: int = 255
     first_digit: FirstDigit = "prefix"
     source_jobs: bool = False
-    exact_links: bool = False
 
     @property
     def content(self) -> ContentProfile:
