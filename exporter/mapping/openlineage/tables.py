@@ -6,6 +6,8 @@ so that no event needs the bytes, or the description, again.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import orjson
@@ -145,15 +147,25 @@ def _metrics(column: Any) -> Json:  # Any: a column with figures that may be abs
         found["min"] = _number(column.minimum)
         found["max"] = _number(column.maximum)
         if column.quantiles is not None:
-            points = ((f"{point:g}", finite(value)) for point, value in column.quantiles.points)
-            found["quantiles"] = _present(dict(points)) or None
+            found["quantiles"] = {
+                _label(point): number
+                for point, value in column.quantiles.points
+                if (number := _number(value)) is not None
+            } or None
     return _present(found)
+
+
+@lru_cache(maxsize=64)  # every column has the same few
+def _label(point: float) -> str:
+    return f"{point:g}"
 
 
 _NUMBERS = frozenset({"int", "float"})
 
 
 def _number(value: object) -> float | int | None:
+    if type(value) is float:
+        return value if isfinite(value) else None
     return finite(value) if isinstance(value, int | float) else None
 
 
