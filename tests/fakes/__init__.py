@@ -1,0 +1,1 @@
+"""Stand-ins for servers that no package brings; each has tests of its own behaviour."""
