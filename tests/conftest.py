@@ -24,6 +24,7 @@ _FIXTURE_MODULES = (
     "support.mariadb",
     "support.mlflow_server",
     "support.openlineage_server",
+    "support.lineage_catalogs",
     "support.here",
     "support.stores",
     "support.sync_site",

@@ -91,6 +91,20 @@ class CatalogState:
             run.state, run.started_at = "RUNNING", time
         return run, job
 
+    def forget(self, before: datetime) -> None:
+        """Forget what is older, by the time of the event and not of its arrival; datasets stay."""
+        gone = {run_id for run_id, run in self.runs.items() if run.created_at < before}
+        self.events = [event for event in self.events if moment(event["eventTime"]) >= before]
+        self.runs = {key: run for key, run in self.runs.items() if key not in gone}
+        for dataset in self.names.values():
+            dataset.versions = {k: v for k, v in dataset.versions.items() if v.run_id not in gone}
+            if dataset.current is not None and dataset.current.run_id in gone:
+                dataset.current = None
+        for name, job in list(self.jobs.items()):
+            job.runs = [run_id for run_id in job.runs if run_id not in gone]
+            if not job.runs:
+                del self.jobs[name]
+
     def _take_run_event(self, event: Json) -> None:
         run, job = self.take_run(event)
         time, kind = moment(event["eventTime"]), str(event.get("eventType")).upper()
@@ -139,9 +153,7 @@ class CatalogState:
         # In the child's namespace, whatever was told, and with the child's state.
         invented = Name(namespace, told.name)
         if known is not None:
-            if known.job == invented and told.namespace != namespace:
-                return known  # this child's own invention of before
-            run_id = uuid_of(*invented, run_id)
+            run_id = uuid_of(*told, run_id)
         if run_id not in self.runs:
             job = self.place_job(invented, time)
             run = self._run(run_id, job, None, time)

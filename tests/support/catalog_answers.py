@@ -60,10 +60,11 @@ class Picture:
         self.edges[job] = sides
         self.newest[job] = run_id
 
-    def behind(self, run_id: str) -> set[str]:
+    def behind(self, run_id: str, *, known: bool = False) -> set[str]:
         """Give the ids of the runs that a run's links go back to, itself included.
 
-        Raises: LookupError where something was read that nobody made.
+        `known`: pass over what nobody made.
+        Raises: LookupError otherwise, where something was read that nobody made.
         """
         found: set[str] = set()
         waiting = [run_id]
@@ -73,10 +74,9 @@ class Picture:
                 continue
             found.add(one)
             for name, makers in self.links.get(one, {}).items():
-                for maker in makers:
-                    if maker is None:
-                        raise LookupError(f"Nobody made {name}.")
-                    waiting.append(maker)
+                if None in makers and not known:
+                    raise LookupError(f"Nobody made {name}.")
+                waiting += [maker for maker in makers if maker is not None]
         return found
 
 
