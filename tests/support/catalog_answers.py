@@ -137,7 +137,7 @@ def _ask_run(
     if shown is None:
         return
     times = [None if t is None else _millis(t) for t in (shown["startedAt"], shown["endedAt"])]
-    version = shown["jobVersion"]
+    version = shown.get("jobVersion")
     job = about.runs[run_id][0] if version is None else _name(version)
     picture.runs[run_id] = (job, shown["state"], times[0], times[1])
     parent = shown["facets"].get("parent")
