@@ -3,6 +3,7 @@
 
 VENV = .venv
 BIN = $(VENV)/bin
+FEAST_VENV = .venv-feast
 PYTHON =
 PYTHONS = $(PYTHON) python3.13 python3.12 python3.11 python3 python
 JOBS = auto
@@ -16,13 +17,15 @@ LOCK = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11
 RUNTIME = $(VENV)/.runtime-installed
 DEV = $(VENV)/.dev-installed
 MODELS = $(VENV)/.models-installed
+FEAST = $(FEAST_VENV)/.installed
 
-.PHONY: help demo test test-models slow lint types bench lock build ci-tools clean
+.PHONY: help demo test test-models test-feast slow lint types bench lock build ci-tools clean
 
 help:
 	@echo "make demo    a real ZenML history into a local MLflow and an OpenLineage file, twice, in ./demo"
 	@echo "make test    the tests, without the slow ones"
 	@echo "make test-models  the tests with Keras, PyTorch and others, which it installs: more than a gigabyte"
+	@echo "make test-feast  the tests with Feast as a lineage catalog, which it installs into $(FEAST_VENV)"
 	@echo "make slow    the slow ones: crash matrices and soaks"
 	@echo "make lint    ruff: rules and format"
 	@echo "make types   mypy, strict, over package and tests"
@@ -30,7 +33,7 @@ help:
 	@echo "make build   the wheel and the source distribution, in ./dist"
 	@echo "make ci-tools  what checks deploy/ and the typed API, for .ci/run"
 	@echo "make lock    write requirements/*.txt anew from pyproject.toml"
-	@echo "make clean   remove .venv and everything that was built"
+	@echo "make clean   remove the environments and everything that was built"
 
 demo: $(RUNTIME)
 	$(BIN)/pipeline-exporter demo --folder demo
@@ -40,6 +43,9 @@ test: $(DEV)
 
 test-models: $(MODELS)
 	$(PYTEST) -m models $(ARGS)
+
+test-feast: $(DEV) $(FEAST)
+	$(PYTEST) -m feast $(ARGS)
 
 slow: $(DEV)
 	$(PYTEST) -m slow $(ARGS)
@@ -65,13 +71,14 @@ lock: $(DEV)
 	$(LOCK) pyproject.toml --extra postgres --extra mysql --group dev \
 		-c requirements/runtime.txt -o requirements/dev.txt
 	$(LOCK) --group models -c requirements/dev.txt -o requirements/models.txt
+	$(LOCK) --group feast -o requirements/feast.txt
 	$(LOCK) --group ci -c requirements/dev.txt -o requirements/ci.txt
 
 ci-tools: $(DEV)
 	@$(PIP) --require-hashes -r requirements/ci.txt
 
 clean:
-	rm -rf $(VENV) dist build demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(FEAST_VENV) dist build demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # The first of PYTHONS that is 3.11 to 3.13 and has both venv and ensurepip (Debian's python3 lacks the second
 # without python3-venv). A version manager may offer names that do not run; those are passed over.
@@ -115,4 +122,11 @@ $(MODELS): $(DEV) requirements/models.txt requirements/torch.txt
 	@echo "Installing Keras, JAX, TensorFlow, PyTorch and others: some minutes."
 	@$(PIP) --require-hashes -r requirements/models.txt
 	@$(PIP) $(TORCH_OPTIONS) -r requirements/torch.txt
+	@touch $@
+
+# Feast in an environment of its own: it takes pandas and others back to older releases.
+$(FEAST): $(BIN)/python requirements/feast.txt
+	@echo "Installing Feast into $(FEAST_VENV)."
+	@$(BIN)/python -m venv --clear $(FEAST_VENV)
+	@$(FEAST_VENV)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/feast.txt
 	@touch $@

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import describing, export, idle, readback, startup, walk
+from benchmarks import delivering, describing, export, idle, lineage, readback, startup, walk
 from benchmarks.figures import Figure, machine, table
 from benchmarks.stores import STEPS, store
 
@@ -112,10 +112,21 @@ def _statistics(folder: Path, options: argparse.Namespace) -> list[Figure]:
     return describing.measure(folder, rounds=options.rounds)
 
 
+def _lineage(_folder: Path, options: argparse.Namespace) -> list[Figure]:
+    schemas = Path(__file__).resolve().parent.parent / "mappings" / "schemas" / "1-0-0"
+    return lineage.measure(schemas, rounds=options.rounds)
+
+
+def _delivery(folder: Path, options: argparse.Namespace) -> list[Figure]:
+    return delivering.measure(folder, rounds=min(options.rounds, 5))
+
+
 _ALL: dict[str, Callable[[Path, argparse.Namespace], list[Figure]]] = {
     "startup": _startup,
     "walk": _walk,
     "statistics": _statistics,
+    "lineage": _lineage,
+    "delivery": _delivery,
     "memory": _memory,
     "idle": _idle,
     "export": _export,

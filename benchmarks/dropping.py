@@ -21,7 +21,12 @@ TRACKING_URI = "http://nowhere.invalid"
 
 
 class DroppingApi:
-    """Answers as a server would that holds nothing; counts requests, runs and parameters."""
+    """Answers as a server would that holds nothing; counts requests, runs and parameters.
+
+    It takes no models: the files of the histories measured with it are referenced, not copied.
+    """
+
+    models = registry = None
 
     def __init__(self) -> None:
         self._ids = count(1)
@@ -87,6 +92,7 @@ class DroppingApi:
         metrics: Sequence[MetricPoint] = (),  # noqa: ARG002 - a port
         params: Sequence[tuple[str, str]] = (),
         tags: Sequence[tuple[str, str]] = (),  # noqa: ARG002 - a port
+        model_id: str | None = None,  # noqa: ARG002 - a port
     ) -> None:
         """Count and drop."""
         self.requests += 1

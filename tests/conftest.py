@@ -21,11 +21,13 @@ settings.load_profile("exporter")
 _FIXTURE_MODULES = (
     "support.postgres",
     "support.ledgers",
+    "support.feast_server",
     "support.mariadb",
     "support.mlflow_server",
     "support.openlineage_server",
     "support.lineage_catalogs",
     "support.here",
+    "support.kafka_broker",
     "support.stores",
     "support.sync_site",
     "support.readback_site",
@@ -77,6 +79,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(
             f"{len(skipped)} tests were skipped for want of Keras, PyTorch and other frameworks: "
             "make test-models installs those and runs them.",
+            yellow=True,
+        )
+    if skipped := _skipped(terminalreporter, "feast"):
+        terminalreporter.write_line(
+            f"{len(skipped)} tests were skipped for want of Feast: make test-feast installs it "
+            "into an environment of its own and runs them.",
             yellow=True,
         )
 

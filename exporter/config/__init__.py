@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from exporter.config.catalogs import catalog_names, profile_of
     from exporter.config.load import find_config, load_settings, settings_from
     from exporter.config.masking import Masker, mask_url
     from exporter.config.resources import (
@@ -39,17 +40,21 @@ __all__ = [
     "Settings",
     "SinkSettings",
     "StackSettings",
+    "catalog_names",
     "find_config",
     "load_mapping",
     "load_settings",
     "mapping_file",
     "mapping_names",
     "mask_url",
+    "profile_of",
     "resource_folder",
     "settings_from",
 ]
 
 _MODULES = {
+    "catalog_names": "catalogs",
+    "profile_of": "catalogs",
     "find_config": "load",
     "load_settings": "load",
     "settings_from": "load",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from exporter.config.catalogs import catalog_problem
 from exporter.config.references import (
     Place,
     Problem,
@@ -173,9 +174,21 @@ def _checked(
             if problem.place not in known_bad and not _follows(problem, inner)
         ]
         raise told.error() from None  # the original repeats values, which may be secrets
+    told.problems += _unknown_catalogs(settings)
     if told.problems:
         raise told.error()
     return settings
+
+
+def _unknown_catalogs(settings: Settings) -> list[Problem]:
+    """Find destinations whose catalog has no profile, neither ours nor the user's."""
+    return [
+        Problem(("sinks", "openlineage", place, "catalog"), problem)
+        for place, destination in enumerate(settings.sinks.openlineage)
+        if destination.catalog is not None
+        and "${" not in destination.catalog
+        and (problem := catalog_problem(destination.catalog, settings.mappings_folder))
+    ]
 
 
 def _follows(problem: Problem, places: set[Place]) -> bool:

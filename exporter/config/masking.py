@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote
 
@@ -19,6 +20,16 @@ _USERINFO = re.compile(
 )
 _TOKEN_USER = re.compile(r"(?P<before>https?://)[^\s/:@\"'<>]+@", re.IGNORECASE)
 _QUERY = re.compile(rf"(?P<before>[?&](?:{_TELLTALE})=)[^&\s\"'<>#]*", re.IGNORECASE)
+
+# Keys of transports, such as `sasl.password`, `apiKey`, `ssl.key.pem`, `custom_headers`.
+_SECRET_KEY = re.compile(
+    r"pass(?:word|wd|phrase)|secret|token|credential|api_?key|access_?key|private_?key|signature"
+    r"|jaas|authorization|cookie|headers|key\.pem",
+    re.IGNORECASE,
+)
+_NO_SECRET_KEY = re.compile(
+    r"(?:endpoint|fields|field|buffer|path|location|url|provider|mechanism|type)$", re.IGNORECASE
+)
 
 _SHORTEST = 4  # a shorter word would blank out ordinary text, and is no secret
 
@@ -38,6 +49,28 @@ def url_secrets(url: str) -> tuple[str, ...]:
     query = rf"[?&](?:{_TELLTALE})=([^&#]*)"
     found += [m[1] for m in re.finditer(query, url, re.IGNORECASE)]
     return tuple(dict.fromkeys(form for word in found for form in (word, unquote(word)) if form))
+
+
+def tree_secrets(tree: object) -> tuple[str, ...]:
+    """Give the secrets in a nested configuration: by the names of its keys, and in its URLs."""
+    found: list[str] = []
+
+    def walk(value: object, *, is_secret: bool) -> None:
+        if isinstance(value, Mapping):
+            for key, item in value.items():
+                name = str(key)
+                told = _SECRET_KEY.search(name) and not _NO_SECRET_KEY.search(name)
+                walk(item, is_secret=is_secret or bool(told))
+        elif isinstance(value, list | tuple):
+            for item in value:
+                walk(item, is_secret=is_secret)
+        elif isinstance(value, str):
+            found.extend((value,) if is_secret else url_secrets(value))
+        elif is_secret and isinstance(value, int) and not isinstance(value, bool):
+            found.append(str(value))
+
+    walk(tree, is_secret=False)
+    return tuple(dict.fromkeys(found))
 
 
 class Masker:

@@ -5,7 +5,8 @@ This file says what may be written; `load` says where it is found and how mistak
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
+import json
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -27,7 +28,7 @@ from pydantic import (
 )
 
 from exporter.config.cron import cron_problem
-from exporter.config.masking import Masker, mask_url, url_secrets
+from exporter.config.masking import Masker, mask_url, tree_secrets, url_secrets
 from exporter.config.units import parse_duration, parse_size
 from exporter.config.urls import (
     anchored_path,
@@ -150,6 +151,24 @@ def _destination(value: SecretUrl, info: ValidationInfo) -> SecretUrl:
     return SecretUrl(f"file://{anchored_path(url, _folder(info))}")
 
 
+def _client_transport(value: Mapping[str, Any]) -> Mapping[str, Any]:  # Any: the client's own
+    kind = value.get("type")
+    if not isinstance(kind, str) or not kind:
+        raise ValueError("needs its `type`, such as kafka, as openlineage-python takes it")
+    return MappingProxyType(dict(value))
+
+
+def _client_file(path: str, info: ValidationInfo) -> str:
+    if not path:
+        raise ValueError("write `auto`, or the path of an openlineage.yml")
+    return path if path == "auto" or _unresolved(path, info) else anchored_path(path, _folder(info))
+
+
+def _shown(value: Mapping[str, Any]) -> Any:  # Any: JSON values
+    """Give a transport as it may be shown."""
+    return json.loads(Masker(tree_secrets(value))(json.dumps(dict(value), default=str)))
+
+
 def _distinct(what: str, names: list[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -217,6 +236,7 @@ SourceUrl = Annotated[SecretUrl, _database(("sqlite", "mysql", "mariadb", "postg
 StateUrl = Annotated[SecretUrl, _database(("sqlite", "postgresql"), "state")]
 TrackingUri = Annotated[SecretUrl, AfterValidator(_tracking)]
 DestinationUrl = Annotated[SecretUrl, AfterValidator(_destination)]
+Transport = Annotated[Mapping[str, Any], AfterValidator(_client_transport), PlainSerializer(_shown)]
 FolderPath = Annotated[str, AfterValidator(lambda path, info: anchored_path(path, _folder(info)))]
 
 
@@ -271,14 +291,30 @@ class MlflowSettings(Section):
 
 
 class OpenLineageSettings(Section):
-    """One destination of OpenLineage events."""
+    """One destination of OpenLineage events: an address, or a transport of openlineage-python."""
 
     name: Name
-    url: DestinationUrl
-    catalog: Literal["marquez"] | None = None
-    endpoint: str = "api/v1/lineage"
+    url: DestinationUrl | None = None
+    transport: Transport | None = Field(default=None, repr=False)
+    openlineage_config: Annotated[str, AfterValidator(_client_file)] | None = None
+    catalog: Name | None = None
+    endpoint: str | None = None
     token: Token | None = None
     timeout: Duration = timedelta(seconds=10)
+
+    @model_validator(mode="after")
+    def _one_way_there(self) -> Self:
+        ways = [n for n in ("url", "transport", "openlineage_config") if getattr(self, n)]
+        if len(ways) != 1:
+            said = f"{' and '.join(ways)} exclude each other" if ways else "no way there is named"
+            raise ValueError(
+                f"{said}: give url, or transport, or openlineage_config (a transport of "
+                "openlineage-python)"
+            )
+        given = [n for n in ("endpoint", "token") if n in self.model_fields_set]
+        if self.url is None and given:
+            raise ValueError(f"{given[0]} belongs to url; a transport has its own")
+        return self
 
 
 class SinkSettings(Section):
@@ -290,7 +326,8 @@ class SinkSettings(Section):
     @model_validator(mode="after")
     def _names_and_places_differ(self) -> Self:
         _distinct("destination named", [sink.name for sink in self.openlineage])
-        places = [sink.url.get_secret_value().rstrip("/") for sink in self.openlineage]
+        urls = [sink.url.get_secret_value() for sink in self.openlineage if sink.url is not None]
+        places = [url.rstrip("/") for url in urls]
         _distinct("destination with the URL", [mask_url(place) for place in places])
         return self
 
@@ -401,4 +438,6 @@ def _secrets_in(section: BaseModel) -> list[str]:
                 found += url_secrets(item.get_secret_value())
             elif isinstance(item, SecretStr):
                 found.append(item.get_secret_value())
+            elif name == "transport" and isinstance(item, Mapping):
+                found += tree_secrets(item)
     return found

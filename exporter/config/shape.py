@@ -56,6 +56,8 @@ def _annotation_at(place: Sequence[str | int]) -> Any:  # Any: a type, or None
             annotation = _plain(get_args(annotation)[0])
         elif get_origin(annotation) is Mapping:
             annotation = _plain(get_args(annotation)[1])
+        elif annotation is Any:
+            continue  # whatever is below a place of any shape
         else:
             return None
     return annotation

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select, update
 
+from exporter.ledger import whole_runs
 from exporter.ledger.progress import chunks, count, outbox_scope, stack_scope
 from exporter.ledger.records import DeadLetter, LetterKind
 from exporter.ledger.schema import letters, outbox, unit_sinks
@@ -161,6 +162,7 @@ def _move_events(
             ).rowcount
         queued = moved if state == "queued" else 0
         count(connection, outbox_scope(destination), {"dead": -moved, "pending": queued})
+        whole_runs.unpark(connection, [row.subject for row in group])
         _delete(connection, group)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, func, insert, select, text, update
 
 from exporter.errors import StateError
+from exporter.ledger import whole_runs
 from exporter.ledger.dead import write_letter
 from exporter.ledger.progress import chunks, count, counted, mark_done, outbox_scope
 from exporter.ledger.records import OutboxCounts, OutboxRow
@@ -27,6 +28,7 @@ RESPONSE_LIMIT = 4000
 
 # Spelled as the partial indexes spell them, or SQLite would not use these.
 _IS_QUEUED = text("outbox.state = 'queued'")
+_IS_PARKED = text("outbox.state = 'parked'")
 _DELIVERED_OF = "delivered/"
 _IS_HELD = text("held.state = 'queued' AND held.next_at IS NOT NULL")
 
@@ -53,9 +55,14 @@ class Outbox:
         for mark in marks:
             per_sink.setdefault(mark.sink, []).append(mark)
         with self._database.write(lease) as connection:
+            entered = 0
             for sink, own in per_sink.items():
                 mark_done(connection, sink, [(mark.unit_key, mark.fingerprint) for mark in own])
-            return sum(_enter(connection, sink, own, now) for sink, own in per_sink.items())
+                free = [mark for mark in own if not mark.whole]
+                whole = [mark for mark in own if mark.whole]
+                entered += _enter(connection, sink, free, now) if free else 0
+                entered += whole_runs.enter(connection, sink, whole, now) if whole else 0
+            return entered
 
     def next_events(
         self, destination: str, *, limit: int, now: int, skip_lanes: Collection[str] = ()
@@ -87,13 +94,54 @@ class Outbox:
         with self._database.read() as connection:
             return [OutboxRow(*row) for row in connection.execute(query)]
 
-    def acknowledge(self, lease: Lease, destination: str, seqs: Iterable[int], now: int) -> None:
-        """Note that a destination took events; their bodies are dropped. Repeat: harmless."""
+    def next_runs(
+        self,
+        lease: Lease,
+        destination: str,
+        *,
+        limit: int,
+        now: int,
+        stacks: Collection[str] | None = None,
+    ) -> list[OutboxRow]:
+        """Give the events of whole runs that may leave now, each lane's in order.
+
+        A run of which only a part was taken comes again from its first event; one that is older
+        than what the destination holds of its pipeline is followed by the newest. No run leaves
+        before one that ended earlier and is still to come, of `stacks` or of all.
+        """
+        with self._database.read() as connection:
+            chosen = whole_runs.next_runs(
+                connection, destination, limit=limit, now=now, stacks=stacks
+            )
+        if chosen.reopened:
+            with self._database.write(lease) as connection:
+                whole_runs.reopen(connection, destination, chosen.reopened)
+        with self._database.read() as connection:
+            rows = whole_runs.rows_of(connection, destination, chosen)
+            told = whole_runs.told_by_others(connection, destination, rows)
+        self.acknowledge(lease, destination, told, now, whole=True)
+        return [row for row in rows if row.seq not in told]
+
+    def acknowledge(
+        self,
+        lease: Lease,
+        destination: str,
+        seqs: Iterable[int],
+        now: int,
+        *,
+        whole: bool = False,
+    ) -> None:
+        """Note that a destination took events. Repeat: harmless.
+
+        Their bodies are dropped; of events that leave run by run when the run is taken whole and is
+        not the newest of its pipeline.
+        """
         wanted = list(seqs)
         if not wanted:
             return
         with self._database.write(lease) as connection:
             deltas: Counter[str] = Counter()
+            kept = {"corrects": False} if whole else {"body": None}
             for part in chunks(wanted):
                 taken = (outbox.c.destination == destination, outbox.c.seq.in_(part), _IS_QUEUED)
                 for row in connection.execute(_per_stack().where(*taken)):
@@ -101,11 +149,16 @@ class Outbox:
                 done = connection.execute(
                     update(outbox)
                     .where(*taken)
-                    .values(state="delivered", body=None, next_at=None, left_ms=now)
+                    .values(state="delivered", next_at=None, left_ms=now, **kept)
                 ).rowcount
                 deltas["delivered"] += done
                 deltas["pending"] -= done
             count(connection, outbox_scope(destination), deltas)
+            if whole:
+                for part in chunks(wanted):
+                    of_runs = select(outbox.c.unit_key).where(outbox.c.seq.in_(part)).distinct()
+                    keys = connection.execute(of_runs).scalars().all()
+                    whole_runs.settle(connection, destination, keys)
 
     def retry_event(
         self, lease: Lease, seq: int, *, next_at: int, status: int | None, body: str | None
@@ -124,10 +177,18 @@ class Outbox:
             )
 
     def dead_event(
-        self, lease: Lease, seq: int, *, status: int | None, body: str | None, now: int
+        self,
+        lease: Lease,
+        seq: int,
+        *,
+        status: int | None,
+        body: str | None,
+        now: int,
+        whole: bool = False,
     ) -> None:
         """Make an event a dead letter, with what the destination answered; its lane goes on.
 
+        Where events leave run by run, the rest of its run waits for the letter to be sent back.
         Repeat: an event that does not wait any more is left alone.
         """
         response = (body or "")[:RESPONSE_LIMIT]
@@ -176,12 +237,19 @@ class Outbox:
                 now=now,
             )
             count(connection, outbox_scope(row.destination), {"pending": -1, "dead": 1})
+            if whole:
+                whole_runs.park(connection, row.destination, row.unit_key)
 
     def counts(self, destination: str) -> OutboxCounts:
         """Say how the destination stands, from counters."""
         with self._database.read() as connection:
             have = counted(connection, outbox_scope(destination))
         return OutboxCounts(have.get("pending", 0), have.get("delivered", 0), have.get("dead", 0))
+
+    def withheld(self, destination: str) -> int:
+        """Count the corrections of older runs that were not sent: the catalog cannot take them."""
+        with self._database.read() as connection:
+            return counted(connection, outbox_scope(destination)).get(whole_runs.WITHHELD, 0)
 
     def counts_by_stack(self, destination: str) -> dict[str, OutboxCounts]:
         """Say how the destination stands with each stack's events; stacks without any are left out.
@@ -197,10 +265,10 @@ class Outbox:
         )
         with self._database.read() as connection:
             have = counted(connection, outbox_scope(destination))
-            queued = connection.execute(
-                _per_stack().where(outbox.c.destination == destination, _IS_QUEUED)
-            )
-            pending = {row.stack: row.number for row in queued}
+            pending: Counter[str] = Counter()
+            for waits in (_IS_QUEUED, _IS_PARKED):
+                rows = _per_stack().where(outbox.c.destination == destination, waits)
+                pending.update({row.stack: row.number for row in connection.execute(rows)})
             lost = {row.stack: row.number for row in connection.execute(dead)}
         delivered = {
             name.removeprefix(_DELIVERED_OF): number
@@ -208,7 +276,7 @@ class Outbox:
             if name.startswith(_DELIVERED_OF)
         }
         return {
-            stack: OutboxCounts(pending.get(stack, 0), delivered.get(stack, 0), lost.get(stack, 0))
+            stack: OutboxCounts(pending[stack], delivered.get(stack, 0), lost.get(stack, 0))
             for stack in sorted({*pending, *delivered, *lost})
         }
 

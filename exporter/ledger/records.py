@@ -220,16 +220,27 @@ class OutboxEvent(Protocol):
 
 
 class OutboxMark(NamedTuple):
-    """The events of one unit for one sink, and the fingerprint they were made from."""
+    """The events of one unit for one sink, and the fingerprint they were made from.
+
+    `whole` says that they leave run by run, and `datasets` names what the run read and wrote, for
+    runs that share one go one after the other.
+    """
 
     sink: str
     unit_key: str
     fingerprint: str
     events: Sequence[OutboxEvent]
+    whole: bool = False
+    datasets: frozenset[str] = frozenset()
 
 
 class OutboxRow(NamedTuple):
-    """An event that is due."""
+    """An event that is due.
+
+    `unit` is set where events leave run by run, and `ends_unit` on the last one of a run.
+    `revision` counts the corrections of an end that was delivered before; one that `corrects` is
+    sent without inputs, for the catalog has those.
+    """
 
     seq: int
     lane: str
@@ -239,6 +250,10 @@ class OutboxRow(NamedTuple):
     content_hash: str
     body: bytes
     attempts: int
+    revision: int = 0
+    corrects: bool = False
+    unit: str = ""
+    ends_unit: bool = False
 
 
 class OutboxCounts(NamedTuple):

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -45,6 +46,7 @@ _KEY = String(64)
 PENDING = text("progress = 'pending'")
 DONE = text("progress = 'done'")
 QUEUED = text("state = 'queued'")
+PARKED = text("state = 'parked'")
 OPEN_UNIT = text("waiting")
 
 leases = Table(
@@ -231,7 +233,17 @@ outbox = Table(
     Column("response", AnyText()),
     Column("entered_ms", BigInteger(), nullable=False),
     Column("left_ms", BigInteger()),
+    Column("position", Integer(), nullable=False, server_default="0"),
+    Column("revision", Integer(), nullable=False, server_default="0"),
+    Column("corrects", Boolean(), nullable=False, server_default=false()),
     Index("ix_outbox_event", "destination", "run_id", "event_type", "seq"),
+    Index("ix_outbox_unit", "destination", "unit_key"),
+    Index(
+        "ix_outbox_parked",
+        "destination",
+        sqlite_where=PARKED,
+        postgresql_where=PARKED,
+    ),
     Index(
         "ix_outbox_queued",
         "destination",
@@ -248,6 +260,28 @@ outbox = Table(
     ),
     sqlite_autoincrement=True,
 )
+
+flows = Table(
+    "flows",
+    metadata,
+    Column("stack", _NAME, primary_key=True),
+    Column("name_hash", _KEY, primary_key=True),
+    Column("dataset_hash", _KEY, primary_key=True),
+    sqlite_with_rowid=False,
+)
+"""Which datasets the runs of a pipeline read or wrote: pipelines that share one go together."""
+
+heads = Table(
+    "heads",
+    metadata,
+    Column("destination", _NAME, primary_key=True),
+    Column("stack", _NAME, primary_key=True),
+    Column("name_hash", _KEY, primary_key=True),
+    Column("unit_key", _KEY, nullable=False),
+    Column("end_ms", BigInteger(), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The newest run of each pipeline that a destination holds whole; its bodies are kept."""
 
 letters = Table(
     "letters",

@@ -16,7 +16,7 @@ from exporter.errors import (
     StateUnavailable,
 )
 from exporter.ledger import Ledger
-from exporter.service.schedule import first_run, schedule_text, trigger_of
+from exporter.service.schedule import first_run, next_runs, schedule_text, trigger_of
 from exporter.sync.engine import Engine
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from exporter.sync.clock import Stop
 
 _HEARTBEAT_S = 1.0
+_SHORTEST_DELIVERY_S = 30.0
 _NEVER_CURED = (ConfigError, SchemaTooNew, SchemaTooOld)
 
 
@@ -100,7 +101,7 @@ class Service:
         try:
             if not self._state_is_checked:
                 self._check_state()
-            report = self._engine.cycle()
+            report = self._engine.cycle(delivery_s=self._until_the_next())
         except LeaseHeld as held:
             if not self._stands_by:
                 self._log.info("standing_by", detail=str(held))
@@ -112,6 +113,12 @@ class Service:
         else:
             self._stands_by = False
             self._tell(report.to_json())
+
+    def _until_the_next(self) -> float:
+        """Give how long events may be delivered before the sources want to be looked at again."""
+        now = datetime.now(UTC)
+        moments = [moment for moment in next_runs(self._settings.schedule, now, 2) if moment > now]
+        return max([_SHORTEST_DELIVERY_S, *((m - now).total_seconds() for m in moments[:1])])
 
     def _tell(self, report: dict[str, Any]) -> None:  # Any: the JSON of `run --json`
         for error in report["errors"]:

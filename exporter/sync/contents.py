@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from exporter.config.masking import mask_url
 from exporter.hierarchy import Content, FileRecord, decode_value, encode_value
-from exporter.mapping.mlflow import TableFacts, wanted_scalars, wanted_tables
+from exporter.mapping.mlflow import (
+    HEAD_BYTES,
+    TableFacts,
+    feature_file,
+    feature_names,
+    wanted_scalars,
+    wanted_tables,
+)
 from exporter.materializers.files import ArtifactFiles
 from exporter.materializers.plain import BuiltinMaterializer
 from exporter.sync.outcomes import Failure, attempt
@@ -263,6 +270,10 @@ class ContentFiller:
 
     def _scalar(self, artifact: Artifact) -> tuple[Value] | None:
         files = ArtifactFiles(self._reader, artifact)
+        if (path := feature_file(artifact)) is not None:
+            with files.open(path) as stream:
+                names = feature_names(path, stream.read(HEAD_BYTES))
+            return None if names is None else ([*names],)
         if sum(files.sizes.values()) > SCALAR_FILE_LIMIT_BYTES:
             return None
         value: Value = BuiltinMaterializer().read(files)

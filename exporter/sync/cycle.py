@@ -259,9 +259,12 @@ class StackCycle:
             self._fill_and_write(units, seen, lacking, mlflow, tables)
 
     def _describer(self, page: ExitStack) -> TableDescriber | None:
-        if self.mlflow is None or not self.mlflow.naming.statistics:
+        if self.mlflow is not None:
+            wanted, top_values = self.mlflow.naming.statistics, self.mlflow.naming.top_values
+        else:
+            wanted, top_values = self.lineage is not None and self.lineage.naming.statistics, 0
+        if not wanted:
             return None
-        top_values = self.mlflow.naming.top_values
         return page.enter_context(TableDescriber(self.stack.artifacts, top_values=top_values))
 
     def _fill_and_write(

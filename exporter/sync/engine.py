@@ -70,9 +70,14 @@ class Engine:
     migrate: bool = False
 
     def cycle(
-        self, *, full: bool = False, repair: bool = False, progress: Progress = quiet
+        self,
+        *,
+        full: bool = False,
+        repair: bool = False,
+        progress: Progress = quiet,
+        delivery_s: float | None = None,
     ) -> CycleReport:
-        """Run one cycle under the lease.
+        """Run one cycle under the lease; events that are not out after `delivery_s` wait.
 
         Repeat: with nothing new, nothing is written and MLflow is not asked.
         Raises: ConfigError, also without any sink; LeaseHeld, LeaseLost, StateError. What is wrong
@@ -105,6 +110,7 @@ class Engine:
                 self._rules(full=full, repair=repair),
                 progress,
                 report,
+                delivery_s,
             )
             mlflow = self._mlflow(closing, work)
             lineage = self._lineage(work)
@@ -182,6 +188,7 @@ class Engine:
             return None
         return LineageExport(
             destinations=names,
+            catalogs=work.mappings.catalogs,
             naming=work.mappings.openlineage,
             check=EventCheck.of_folder(resource_folder("mappings") / SCHEMA_FOLDER),
             ledger=work.ledger,
@@ -236,13 +243,25 @@ class Engine:
     def _deliver(self, work: _Work) -> dict[str, int]:
         """Empty the outboxes, each destination at its own pace; give how many events each took."""
         total = work.report.total
-        delivered = {}
-        for wanted in self.settings.sinks.openlineage:
-            sink = SINK_PREFIX + wanted.name
-            before = work.ledger.outbox.counts_by_stack(sink)
-            done = DeliveryReport()
+        destinations = self.settings.sinks.openlineage
+        delivered: dict[str, int] = {}
+        if not destinations:
+            return delivered
+        sinks = {wanted.name: SINK_PREFIX + wanted.name for wanted in destinations}
+        befores = {n: work.ledger.outbox.counts_by_stack(sink) for n, sink in sinks.items()}
+        reports = {wanted.name: DeliveryReport() for wanted in destinations}
+        with ThreadPoolExecutor(len(destinations), "deliver") as executor:
+            tries = {
+                wanted.name: executor.submit(
+                    work.failures.attempt,
+                    partial(self._deliver_to, work, wanted, reports[wanted.name]),
+                )
+                for wanted in destinations
+            }
+        for wanted in destinations:
+            sink, before, done = sinks[wanted.name], befores[wanted.name], reports[wanted.name]
             try:
-                failure = work.failures.attempt(partial(self._deliver_to, work, wanted, done))
+                failure = tries[wanted.name].result()
                 if failure is not None:
                     _note(total, {"sink": sink}, failure.message)
                     code = 2 if failure.kind == ConfigError.__name__ else 1
@@ -263,14 +282,18 @@ class Engine:
         return delivered
 
     def _deliver_to(self, work: _Work, wanted: OpenLineageSettings, done: DeliveryReport) -> None:
-        with closing(open_destination(wanted)) as destination:
+        profile = work.mappings.catalogs[wanted.name]
+        with closing(open_destination(wanted, profile)) as destination:
             deliver(
                 work.ledger,
                 work.leadership,
                 destination,
                 clock=work.clock,
                 stop=self.stop,
+                budget_s=work.delivery_s,
                 report=done,
+                order=profile.order,
+                stacks=[stack.key for stack in self.settings.stacks],
             )
 
     def _total(self, work: _Work, delivered: dict[str, int]) -> None:
@@ -297,6 +320,7 @@ class _Work:
     rules: CycleRules
     progress: Progress
     report: CycleReport
+    delivery_s: float | None
 
     def mask(self, text: str) -> str:
         """Take the settings' secrets out of a text."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.hierarchy.status import is_unfinished
 from exporter.ledger import OutboxMark
-from exporter.mapping.openlineage import run_events
+from exporter.mapping.openlineage import ContentProfile, RunDetails, run_events, source_events
 from exporter.sync.outcomes import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from exporter.ledger import Ledger
-    from exporter.mapping.openlineage import LineageEvent, LineageNaming
+    from exporter.mapping.openlineage import CatalogProfile, LineageEvent, LineageNaming
     from exporter.sinks.openlineage import EventCheck
     from exporter.sync.clock import Clock
     from exporter.sync.contents import FilledRun
@@ -26,11 +26,24 @@ if TYPE_CHECKING:
 SINK_PREFIX = "openlineage/"
 
 
+class _Told(NamedTuple):
+    """The checked events of a unit, and the datasets that they name."""
+
+    events: tuple[LineageEvent, ...]
+    datasets: frozenset[str]
+    sources: tuple[LineageEvent, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class LineageExport:
-    """Queues the events of runs that have ended and settled, or stayed running too long."""
+    """Queues the events of runs that have ended and settled, or stayed running too long.
+
+    `catalogs` says by destination what its catalog takes; destinations that take the same share the
+    events of a run.
+    """
 
     destinations: tuple[str, ...]
+    catalogs: Mapping[str, CatalogProfile]
     naming: LineageNaming
     check: EventCheck
     ledger: Ledger
@@ -57,25 +70,63 @@ class LineageExport:
         """
         marks: list[OutboxMark] = []
         for unit, stale in units:
-            events = self.failures.attempt(partial(self._events, unit, stale=stale))
+            told: dict[ContentProfile, _Told | Failure] = {}
             for sink in sorted(lacking.get(unit.key, frozenset())):
-                if isinstance(events, Failure):
-                    self.failures.note(sink, unit.run, unit.key, events, report)
+                content = self._profile(sink).content
+                if content not in told:
+                    told[content] = self.failures.attempt(
+                        partial(self._events, unit, content, stale=stale)
+                    )
+                found = told[content]
+                if isinstance(found, Failure):
+                    self.failures.note(sink, unit.run, unit.key, found, report)
                 else:
-                    marks.append(OutboxMark(sink, unit.key, unit.fingerprint, events))
+                    marks.append(self._mark(sink, unit, found))
         for sink in self.sinks:
             for_sink = [mark for mark in marks if mark.sink == sink]
             if for_sink:
-                entered = self.ledger.outbox.enqueue(
-                    self.leadership.lease, for_sink, self.clock.now_ms()
-                )
-                if report.destinations is not None:
-                    report.destinations[sink.removeprefix(SINK_PREFIX)].queued += entered
+                self._enqueue(sink, for_sink, report)
         return {mark.unit_key for mark in marks}
 
-    def _events(self, unit: FilledRun, *, stale: bool) -> tuple[LineageEvent, ...]:
+    def _profile(self, sink: str) -> CatalogProfile:
+        return self.catalogs[sink.removeprefix(SINK_PREFIX)]
+
+    def _mark(self, sink: str, unit: FilledRun, told: _Told) -> OutboxMark:
+        profile = self._profile(sink)
+        events = (*told.sources, *told.events) if profile.source_jobs else told.events
+        whole = profile.order == "runs"
+        datasets = told.datasets if whole else frozenset()
+        return OutboxMark(sink, unit.key, unit.fingerprint, events, whole, datasets)
+
+    def _enqueue(self, sink: str, marks: Sequence[OutboxMark], report: StackReport) -> None:
+        name = sink.removeprefix(SINK_PREFIX)
+        before = self.ledger.outbox.withheld(sink)
+        entered = self.ledger.outbox.enqueue(self.leadership.lease, marks, self.clock.now_ms())
+        withheld = self.ledger.outbox.withheld(sink) - before
+        if report.destinations is not None:
+            report.destinations[name].queued += entered
+        if withheld:
+            note = (
+                f"{withheld} corrections of older runs were not sent: told again, they would take "
+                "the place of newer runs there."
+            )
+            report.notes.append({"sink": sink, "note": note})
+
+    def _events(self, unit: FilledRun, content: ContentProfile, *, stale: bool) -> _Told:
         unfinished = is_unfinished(unit.run.status)
-        events = run_events(unit.run, self.naming, stale=stale and unfinished)
-        for event in events:
-            self.check.check(event.body)
-        return events
+        details = RunDetails(unit.scalars, unit.tables)
+        events = run_events(
+            unit.run, self.naming, content, stale=stale and unfinished, details=details
+        )
+        told = [self.check.check(event.body, max_bytes=content.max_bytes) for event in events]
+        datasets = frozenset(
+            f"{dataset['namespace']} {dataset['name']}"
+            for event in told
+            for dataset in (*event["inputs"], *event["outputs"])
+        )
+        if not told or not any(profile.source_jobs for profile in self.catalogs.values()):
+            return _Told(events, datasets)
+        sources = source_events(told, events[0].lane)
+        for event in sources:
+            self.check.check(event.body, max_bytes=content.max_bytes)
+        return _Told(events, datasets, sources)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from exporter.config import load_mapping, mapping_names
+from exporter.config import load_mapping, mapping_names, profile_of
 from exporter.mapping import mlflow, openlineage
 from exporter.sync.fingerprint import policy_digest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from exporter.config import Settings, StackSettings
     from exporter.mapping.mlflow import MlflowNaming
-    from exporter.mapping.openlineage import LineageNaming
+    from exporter.mapping.openlineage import CatalogProfile, LineageNaming
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +23,27 @@ class Mappings:
 
     mlflow: MlflowNaming
     openlineage: LineageNaming
+    catalogs: Mapping[str, CatalogProfile]
     raw: dict[str, Any]  # Any: YAML values, only digested
 
     @classmethod
     def load(cls, settings: Settings) -> Mappings:
-        """Read the mappings, the user's own before the bundled ones. Raises: ConfigError."""
+        """Read the mappings, the user's own before the bundled ones. Raises: ConfigError.
+
+        What a user's `openlineage.yaml` does not name is as it ships, the rules of places too.
+        """
         raw = {
             name: load_mapping(name, folder=settings.mappings_folder)
             for name in ("mlflow", "openlineage", *_sources(settings))
         }
+        raw["openlineage"] = {**load_mapping("openlineage"), **raw["openlineage"]}
         return cls(
             mlflow=mlflow.naming_from_yaml(raw["mlflow"]),
             openlineage=openlineage.naming_from_yaml(raw["openlineage"]),
+            catalogs={
+                one.name: profile_of(one, settings.mappings_folder)
+                for one in settings.sinks.openlineage
+            },
             raw=raw,
         )
 

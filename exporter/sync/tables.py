@@ -12,6 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from exporter.mapping.mlflow import SERIES_TAG, TableFacts
+from exporter.mapping.openlineage import lineage_table
 from exporter.materializers.files import ArtifactFiles
 from exporter.statistics.describing import STATISTICS, describe, load, render, statistics_bytes
 from exporter.statistics.model import StatLimits
@@ -74,6 +75,7 @@ class TableDescriber:
             columns=int(measures["columns"]),
             missing_ratio=measures["missing_ratio"],
             colspec=description.colspec,
+            lineage=lineage_table(description.tables).to_text(),
         )
 
     def expect(self, plan: UnitPlan, run: RunSnapshot) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.lineage_outbox import LineageOutbox, opened_outbox, run_named
+from support.transport_places import PLACES, transport_place
 
 from exporter.errors import LeaseLost
 from exporter.sinks.openlineage import FileDestination, HttpDestination, deliver
@@ -28,7 +29,7 @@ def outbox(tmp_path: Path) -> Iterator[LineageOutbox]:
         yield opened
 
 
-@pytest.fixture(params=["file", "http"])
+@pytest.fixture(params=["file", "http", *PLACES])
 def place(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> tuple[Destination, Callable[[], list[str]]]:
@@ -36,6 +37,8 @@ def place(
     if request.param == "file":
         path = tmp_path / "out" / "events.jsonl"
         return FileDestination("events", path), lambda: _told_by_file(path)
+    if request.param != "http":
+        return transport_place(request.param, request, tmp_path)
     server: LineageServer = request.getfixturevalue("lineage_server")
     return HttpDestination("events", server.url, lanes=4), server.told
 

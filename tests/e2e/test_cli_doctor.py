@@ -15,6 +15,8 @@ from support.mlflow_server import MlflowServer
 from support.openlineage_server import LineageServer
 from support.zenml_stores import recorded_store
 
+from exporter.ledger.migrate import HEAD
+
 Check = dict[str, Any]  # Any: JSON values
 
 
@@ -63,7 +65,7 @@ def test_a_healthy_configuration_has_a_line_for_every_part(here: Path, told: Tol
 def test_after_a_run_the_state_tells_its_revision(here: Path, told: Told) -> None:
     write_zenml_config(here)
     assert told("run").code == 0
-    assert "revision 0001, nobody leads" in _part(told, "state", code=0)["message"]
+    assert f"revision {HEAD}, nobody leads" in _part(told, "state", code=0)["message"]
 
 
 def test_an_mlflow_server_is_asked_for_its_version_and_its_artifact_root(

@@ -99,6 +99,7 @@ def test_sinks_come_from_the_environment_and_secrets_stay_there(
     assert settings.sinks.mlflow.password is not None
     assert settings.sinks.mlflow.password.get_secret_value() == "sesame-street"
     catalog = settings.sinks.openlineage[1]
+    assert catalog.url is not None
     assert catalog.url.get_secret_value() == "http://marquez.example:5000"
     assert catalog.token is not None
     assert catalog.token.get_secret_value() == "key-to-the-catalog"

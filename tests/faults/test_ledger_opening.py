@@ -84,14 +84,21 @@ def test_the_ledger_of_a_newer_release_is_refused_and_left_alone(state_url: str)
         Ledger.upgrade(state_url)
 
 
-def test_the_ledger_of_an_older_release_wants_an_upgrade(
-    state_url: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("revision", migrate.REVISIONS[:-1])
+def test_the_ledger_of_an_older_release_is_upgraded_with_all_it_holds(
+    state_url: str, revision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Ledger.open(state_url).close()
-    monkeypatch.setattr(migrate, "REVISIONS", (*migrate.REVISIONS, "0002"))
-    monkeypatch.setattr(migrate, "HEAD", "0002")
+    with monkeypatch.context() as older:
+        older.setattr(migrate, "HEAD", revision)
+        with Ledger.open(state_url) as ledger:
+            lease = ledger.leases.acquire("test", 60)
+            ledger.units.record(lease, STACK, [seen(1)], 1)
+            ledger.leases.release(lease)
     with pytest.raises(SchemaTooOld, match="state upgrade"):
         Ledger.open(state_url, migrate=False)
+    assert Ledger.upgrade(state_url) == (revision, migrate.HEAD)
+    with Ledger.open(state_url, migrate=False) as ledger:
+        assert ledger.units.totals(STACK).runs == 1
 
 
 def test_a_ledger_that_is_not_there_is_not_made_for_reading(state_url: str) -> None:

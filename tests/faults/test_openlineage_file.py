@@ -27,6 +27,8 @@ class Due(NamedTuple):
     seq: int
     lane: str
     body: bytes
+    unit: str = ""
+    ends_unit: bool = False
 
 
 def due(*bodies: bytes) -> list[Due]:
@@ -166,11 +168,11 @@ with opened_outbox(folder, ttl_s=0.05) as outbox:
     acknowledge = outbox.ledger.outbox.acknowledge
     left = [int(sys.argv[2])]
 
-    def killed_at(*arguments):
+    def killed_at(*arguments, **more):
         if left[0] == 0:
             os.kill(os.getpid(), 9)
         left[0] -= 1
-        acknowledge(*arguments)
+        acknowledge(*arguments, **more)
 
     outbox.ledger.outbox.acknowledge = killed_at
     deliver(outbox.ledger, outbox, FileDestination("events", folder / "events.jsonl"),

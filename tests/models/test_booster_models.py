@@ -10,6 +10,7 @@ import pytest
 from support.mlflow_models import lay_out
 
 from exporter.hierarchy import Artifact
+from exporter.mapping.mlflow import feature_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,23 @@ ANSWERS = np.repeat([0, 1], 20)
 
 def _artifact(name: str, data_type: str) -> Artifact:
     return Artifact("1", "ModelArtifact", "/data/model", materializer=name, data_type=data_type)
+
+
+def test_the_columns_are_read_from_the_file_itself(tmp_path: Path) -> None:
+    import lightgbm
+    import xgboost
+
+    data = xgboost.DMatrix(ROWS, ANSWERS)
+    booster = xgboost.train({"objective": "binary:logistic"}, data, 3)
+    booster.save_model(tmp_path / "model.json")
+    head = (tmp_path / "model.json").read_bytes()
+    assert feature_names("model.json", head) == ["x", "y"]
+    named = lightgbm.Dataset(ROWS, ANSWERS, params={"verbose": -1})
+    tree = lightgbm.train({"objective": "binary", "verbose": -1}, named, 3)
+    assert feature_names("model.txt", tree.model_to_string().encode()) == ["x", "y"]
+    nameless = lightgbm.Dataset(ROWS.to_numpy(), ANSWERS, params={"verbose": -1})
+    bare = lightgbm.train({"objective": "binary", "verbose": -1}, nameless, 3)
+    assert feature_names("model.txt", bare.model_to_string().encode()) is None
 
 
 def test_an_xgboost_model_is_loaded_by_its_flavour(tmp_path: Path) -> None:

@@ -107,6 +107,7 @@ def test_models_of_every_framework_predict_out_of_mlflow_as_they_did(
 ) -> None:
     import mlflow.keras
     import mlflow.lightgbm
+    import mlflow.models
     import mlflow.pyfunc
     import mlflow.pytorch
     import mlflow.xgboost
@@ -135,6 +136,9 @@ def test_models_of_every_framework_predict_out_of_mlflow_as_they_did(
     assert np.array_equal(loaded.predict(matrix), booster.predict(matrix))
     light = mlflow.lightgbm.load_model(uris["lgbm"])
     assert np.allclose(light.predict(FRAME), tree.predict(FRAME))
+    for uri in (uris["xgb"], uris["lgbm"]):
+        signature = mlflow.models.get_model_info(uri).signature
+        assert signature.inputs.input_names() == list(FRAME.columns)
 
     back = open_repository(f"mlflow+{tracked.tracking_uri}", repository=tracked.repository)
     with back:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,12 @@ from exporter.mapping.openlineage import LineageNaming, run_events
 from support.lineage_samples import training_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from exporter.hierarchy import RunSnapshot
     from exporter.ledger import OutboxCounts
+    from exporter.mapping.openlineage import LineageEvent
 
 NAMING = LineageNaming()
 
@@ -55,14 +57,35 @@ class LineageOutbox:
     clock: SteppingClock = field(default_factory=SteppingClock)
     stop: StopSwitch = field(default_factory=StopSwitch)
 
-    def queue(self, runs: list[RunSnapshot], destination: str = "events") -> int:
-        """Queue the events of runs; give how many."""
+    def see(self, runs: list[RunSnapshot], destination: str = "events") -> None:
+        """Record runs whose events are still to come."""
+        self.ledger.units.register_sinks(self.lease, "local_stack", [f"openlineage/{destination}"])
         now = self.clock.now_ms()
         self.ledger.units.record(self.lease, "local_stack", [_seen(run) for run in runs], now)
-        marks = [
-            OutboxMark(f"openlineage/{destination}", run_key(run), "f", run_events(run, NAMING))
-            for run in runs
-        ]
+
+    def queue(
+        self,
+        runs: list[RunSnapshot],
+        destination: str = "events",
+        *,
+        whole: bool = False,
+        more: Callable[[list[Any], str], tuple[LineageEvent, ...]] = lambda _told, _lane: (),
+    ) -> int:
+        """Queue the events of runs; give how many. With `whole` they leave run by run.
+
+        `more` gives events to go before those of a run.
+        """
+        now = self.clock.now_ms()
+        self.ledger.units.record(self.lease, "local_stack", [_seen(run) for run in runs], now)
+        marks = []
+        for run in runs:
+            events = run_events(run, NAMING)
+            told = [json.loads(event.body) for event in events]
+            events = (*more(told, events[0].lane), *events)
+            mark = OutboxMark(f"openlineage/{destination}", run_key(run), "f", events)
+            if whole:
+                mark = mark._replace(whole=True, datasets=datasets_of(events))
+            marks.append(mark)
         return self.ledger.outbox.enqueue(self.lease, marks, now)
 
     def counts(self, destination: str = "events") -> OutboxCounts:
@@ -77,6 +100,14 @@ class LineageOutbox:
 
     def dead(self) -> list[Any]:  # Any: whatever the ledger's letters are
         return list(self.ledger.dead.letters())
+
+
+def datasets_of(events: Iterable[LineageEvent]) -> frozenset[str]:
+    """Name what events read and write."""
+    told = [json.loads(event.body) for event in events]
+    return frozenset(
+        f"{one['namespace']} {one['name']}" for e in told for one in (*e["inputs"], *e["outputs"])
+    )
 
 
 @contextmanager

@@ -14,12 +14,24 @@ import pytest
 
 from exporter.hierarchy import (
     Artifact,
+    Content,
+    FileRecord,
     Parameter,
     PipelineRecord,
     Port,
     RunSnapshot,
     Step,
     StepRef,
+)
+from exporter.mapping.mlflow import TableFacts
+from exporter.mapping.openlineage import RunDetails, lineage_table
+from exporter.statistics.model import (
+    ColumnStatistics,
+    Distinct,
+    Histogram,
+    Lengths,
+    Quantiles,
+    TableStatistics,
 )
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -115,6 +127,81 @@ def failed_run() -> RunSnapshot:
     importer, cleaner, trainer = run.steps
     broken = replace(trainer, status="failed", outputs=(), declared_outputs=("model", "report"))
     return replace(run, status="failed", steps=(importer, cleaner, broken))
+
+
+def rich_run() -> tuple[RunSnapshot, RunDetails]:
+    """Make a run that has something for every facet, and what was read of its artifacts."""
+    run = training_run()
+    importer, cleaner, trainer = run.steps
+    facts = (
+        *run.facts,
+        Parameter("git_sha", "3f2a1c"),
+        Parameter("git_remote", "git@git.example:acme/churn.git"),
+        Parameter("git_branch", "main"),
+        Parameter("owner", ["ada", "team:ml"]),
+        Parameter("nominal_time", "2023-11-14T23:00:00+01:00"),
+        Parameter("tags", ["nightly"]),
+    )
+    files = (FileRecord("df.parquet", 2_000, "b" * 64),)
+    placed = replace(
+        run.artifacts[0],
+        uri="s3://lake/pipelines/train_pipeline/importer/train/1",
+        content=Content("copied", "a" * 64, 2_000, files),
+    )
+    trainer = replace(trainer, facts=(Parameter("source_code", "def trainer():\n    ...\n"),))
+    run = replace(
+        run,
+        facts=facts,
+        steps=(importer, cleaner, trainer),
+        artifacts=(placed, *run.artifacts[1:]),
+    )
+    facts_of_table = TableFacts(120, 3, 0.0, "", lineage_table([described_table()]).to_text())
+    return run, RunDetails({"4": 0.9}, {"1": facts_of_table})
+
+
+def described_table(columns: int = 3, rows: int = 120) -> TableStatistics:
+    """Make the description of a table of numbers, texts and truths."""
+    kinds = (_number_column, _text_column, _truth_column)
+    made = tuple(kinds[number % 3](f"column_{number}", rows) for number in range(columns))
+    return TableStatistics(rows, made, columns)
+
+
+def _number_column(name: str, rows: int) -> ColumnStatistics:
+    points = ((0.0, 0.5), (0.25, 1.5), (0.5, 2.5), (0.75, 3.5), (1.0, 4.5))
+    return ColumnStatistics(
+        name,
+        "float",
+        "double",
+        rows,
+        nulls=3,
+        distinct=Distinct(70, "exact"),
+        minimum=0.5,
+        maximum=4.5,
+        mean=2.4,
+        deviation=1.1,
+        zeros=0,
+        quantiles=Quantiles(points, "exact", rows),
+        histogram=Histogram(-1, 1, (10, 20, 30, 20, 10, 9, 8, 10)),
+    )
+
+
+def _text_column(name: str, rows: int) -> ColumnStatistics:
+    return ColumnStatistics(
+        name,
+        "string",
+        "string",
+        rows,
+        nulls=0,
+        distinct=Distinct(12, "exact"),
+        minimum="a private value",
+        maximum="z private value",
+        empty=1,
+        lengths=Lengths(0, 9, 4.5),
+    )
+
+
+def _truth_column(name: str, rows: int) -> ColumnStatistics:
+    return ColumnStatistics(name, "bool", "bool", rows, nulls=0, trues=40)
 
 
 def specification_folder() -> Path:

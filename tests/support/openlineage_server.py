@@ -95,7 +95,11 @@ def _handler_for(server: LineageServer) -> type[BaseHTTPRequestHandler]:
             raw = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 raw = gzip.decompress(raw)
-            event = json.loads(raw)
+            try:
+                event = json.loads(raw)
+            except ValueError:  # as catalogs do: refused, and nothing kept
+                self._reply(Reply(400, b'{"code":400,"message":"Unable to process JSON"}'))
+                return
             with server.lock:
                 reply = server.answer(event)
             if reply.delay_s:

@@ -124,8 +124,9 @@ def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
     assert (
         settings.sinks.mlflow.tracking_uri.get_secret_value() == f"sqlite:///{tmp_path}/mlflow.db"
     )
-    events = settings.sinks.openlineage[0].url.get_secret_value()
-    assert events == f"file://{tmp_path}/out/events.jsonl"
+    events = settings.sinks.openlineage[0].url
+    assert events is not None
+    assert events.get_secret_value() == f"file://{tmp_path}/out/events.jsonl"
     assert settings.state.url.get_secret_value() == f"sqlite:///{tmp_path}/state.db"
 
 

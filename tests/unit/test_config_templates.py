@@ -10,6 +10,7 @@ import pytest
 from exporter.config import load_settings
 from exporter.config.references import place_text
 from exporter.config.shape import all_places
+from exporter.mapping.openlineage import CatalogProfile
 
 _FOLDER = Path(__file__).resolve().parents[2] / "config"
 _ENVIRONMENT = {
@@ -67,4 +68,4 @@ def test_every_line_that_is_off_becomes_a_setting_when_its_mark_is_removed(tmp_p
     assert (settings.settle, settings.stale_after) == (plain.settle, plain.stale_after)
     assert settings.stacks[0].artifacts.max_size == plain.stacks[0].artifacts.max_size
     assert settings.sinks.openlineage[1].timeout == plain.sinks.openlineage[0].timeout
-    assert settings.sinks.openlineage[1].endpoint == plain.sinks.openlineage[0].endpoint
+    assert settings.sinks.openlineage[1].endpoint == CatalogProfile("generic").endpoint

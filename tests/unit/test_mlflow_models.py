@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import cloudpickle
@@ -13,8 +14,9 @@ import yaml
 from sklearn.linear_model import LogisticRegression
 from support.mlflow_models import copied, lay_out
 
-from exporter.hierarchy import Artifact, Content, Parameter
-from exporter.mapping.mlflow import mlmodel_text, plan_model
+from exporter.hierarchy import Artifact, Content, FileRecord, Parameter
+from exporter.mapping.mlflow import feature_file, feature_names, mlmodel_text, plan_model
+from exporter.mapping.mlflow.features import columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -214,3 +216,34 @@ def test_a_model_that_mlflow_wrote_keeps_its_own_description(tmp_path: Path) -> 
     assert plan.has_own
     assert plan.flavors == {}
     assert dict(plan.files) == {path: path for path in files}
+
+
+@pytest.mark.parametrize(
+    ("path", "head", "names"),
+    [
+        ("model.txt", b"tree\nversion=v4\nfeature_names=age income\nx=1\n", ["age", "income"]),
+        ("model.txt", b"tree\nfeature_names=Column_0 Column_1\n", None),
+        ("model.txt", b"tree\n", None),
+        ("model.json", b'{"learner":{"feature_names":["a","b \\u00fc"],"x":', ["a", "b \u00fc"]),
+        ("model.json", b'{"learner":{"feature_names":[],"feature_types":[]', None),
+        ("model.json", b'{"feature_names":["f0","f1"]', None),
+        ("model.json", b'{"feature_names":["a","a"]', None),
+        ("model.json", b'{"feature_names":[a]', None),
+    ],
+    ids=["lightgbm", "made up", "none", "xgboost", "empty", "f0", "twice", "broken"],
+)
+def test_a_booster_says_which_columns_it_takes(
+    path: str, head: bytes, names: list[str] | None
+) -> None:
+    assert feature_names(path, head) == names
+
+
+def test_the_columns_of_a_booster_are_the_signature_of_its_model() -> None:
+    content = Content("copied", "0" * 64, 9, (FileRecord("model.txt", 9, "0" * 64),))
+    model = Artifact(
+        "1", "ModelArtifact", "/x", data_type="lightgbm.basic.Booster", content=content
+    )
+    assert feature_file(model) == "model.txt"
+    assert columns_of(model, ["age"]) == [{"name": "age", "type": "double"}]
+    assert columns_of(model, {"age": 1}) == ()
+    assert columns_of(replace(model, data_type="x.Y"), ["age"]) == ()

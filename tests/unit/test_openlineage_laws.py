@@ -9,16 +9,31 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.lineage_samples import OWN_SCHEMAS, specification, training_run
+from support.lineage_samples import (
+    OWN_SCHEMAS,
+    described_table,
+    specification,
+    training_run,
+)
 from support.strategies import runs
 
+from exporter.config import load_mapping
 from exporter.errors import ConfigError, SinkTerminal
-from exporter.hierarchy import Artifact, Port, RunSnapshot, Step
-from exporter.mapping.openlineage import LineageNaming, run_events
+from exporter.hierarchy import Artifact, Port, RunSnapshot, Step, Value
+from exporter.mapping.mlflow import TableFacts
+from exporter.mapping.openlineage import (
+    CatalogProfile,
+    LineageNaming,
+    RunDetails,
+    lineage_table,
+    naming_from_yaml,
+    run_events,
+)
 from exporter.sinks.openlineage import EventCheck
 
 CHECK = EventCheck.of_folder(OWN_SCHEMAS)
 NAMING = LineageNaming()
+SHIPPED = naming_from_yaml(load_mapping("openlineage"))
 LAWS = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -34,6 +49,57 @@ def test_any_event_passes_our_own_schema(run: RunSnapshot) -> None:
 def test_any_event_passes_the_specification(run: RunSnapshot) -> None:
     judge = specification()
     for event in run_events(run, NAMING, stale=True):
+        judge.check(json.loads(event.body))
+
+
+@st.composite
+def profiles(draw: st.DrawFn) -> CatalogProfile:
+    """Draw a profile that a user could write."""
+    return CatalogProfile(
+        "drawn",
+        input_facets=draw(st.sampled_from(["bare", "apart"])),
+        failed_outputs=draw(st.sampled_from(["declared", "none"])),
+        own_facets=draw(st.booleans()),
+        facets_without=tuple(draw(st.sets(st.sampled_from(OPTIONAL)))),
+        job_namespace=draw(st.sampled_from([None, "my-connection"])),
+        namespaces=draw(st.sampled_from([{}, {"file": "share"}])),
+        job_types=draw(st.sampled_from([{}, {"PIPELINE": "DAG", "STEP": "TASK"}])),
+        dots=draw(st.sampled_from(["keep", "replace"])),
+        name_length=draw(st.sampled_from([60, 255, 4_000])),
+        first_digit=draw(st.sampled_from(["prefix", "keep"])),
+        accepts=tuple(draw(st.sets(st.sampled_from(["START", "COMPLETE", "FAIL"]), min_size=1))),
+        edges_only=draw(st.booleans()),
+        max_bytes=draw(st.sampled_from([0, 2_000, 5_000])),
+    )
+
+
+OPTIONAL = [
+    "executionParameters", "tags", "documentation", "version", "datasetType", "dataSource",
+    "storage", "pipelineExporter_run", "pipelineExporter_read", "pipelineExporter_artifact",
+    "outputStatistics",
+]  # fmt: skip
+
+
+@given(runs(), profiles(), st.booleans())
+@LAWS
+def test_any_run_under_any_profile_gives_valid_events_only(
+    run: RunSnapshot,
+    profile: CatalogProfile,
+    described: bool,
+) -> None:
+    details = RunDetails()
+    if described:
+        text = lineage_table([described_table(4)]).to_text()
+        facts = TableFacts(1, 4, 0.0, "", text)
+        numbers: list[Value] = [0.5, float("nan"), 10**30, {"a\x00": float("-inf")}]
+        details = RunDetails(
+            {a.id: numbers[n % 4] for n, a in enumerate(run.artifacts)},
+            {a.id: facts for a in run.artifacts},
+        )
+    judge = specification()
+    for event in run_events(run, SHIPPED, profile, stale=True, details=details):
+        assert event.event_type in profile.accepts
+        CHECK.check(event.body)
         judge.check(json.loads(event.body))
 
 
@@ -103,7 +169,10 @@ def broken(change: Any) -> bytes:  # Any: a function that changes a parsed event
         (lambda e: e["job"].update(name="9lives"), "job.name"),
         (lambda e: e["job"]["facets"].pop("jobType"), "job.facets"),
         (lambda e: e["run"]["facets"].pop("parent"), "run.facets"),
-        (lambda e: e["inputs"][0].update(facets={}), "inputs.0"),
+        (lambda e: e["inputs"][0].update(facets={"dataSource": {}}), "inputs.0"),
+        (lambda e: e["outputs"][0]["facets"]["dataSource"].update(uri="s3://a b"), "outputs.0"),
+        (lambda e: e["outputs"][0].update(name=""), "outputs.0.name"),
+        (lambda e: e["outputs"][0].update(name="//share/x"), "outputs.0.name"),
         (lambda e: e["inputs"][0].update(namespace="über"), "inputs.0.namespace"),
         (lambda e: e["outputs"][0].update(namespace="a;b"), "outputs.0.namespace"),
         (lambda e: e.update(eventType="START"), "outputs"),

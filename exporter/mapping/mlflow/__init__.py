@@ -12,6 +12,7 @@
 """
 
 from exporter.mapping.homes import Home
+from exporter.mapping.mlflow.features import HEAD_BYTES, feature_file, feature_names
 from exporter.mapping.mlflow.files import PlannedFile, planned_files
 from exporter.mapping.mlflow.logged_models import LoggedModelPlan
 from exporter.mapping.mlflow.models import MLMODEL, ModelPlan, mlmodel_text, plan_model
@@ -32,6 +33,7 @@ from exporter.mapping.mlflow.units import plan_unit, wanted_scalars
 
 __all__ = [
     "DESCRIPTIONS",
+    "HEAD_BYTES",
     "MLMODEL",
     "PAGES_TAG",
     "SERIES_TAG",
@@ -48,6 +50,8 @@ __all__ = [
     "UnitPlan",
     "Upload",
     "WrittenKeys",
+    "feature_file",
+    "feature_names",
     "is_held_page",
     "mlmodel_text",
     "naming_from_yaml",

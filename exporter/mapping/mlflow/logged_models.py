@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from exporter.hierarchy import iso_from_ms
 from exporter.hierarchy.status import mlflow_status
+from exporter.mapping.mlflow.features import columns_of
 from exporter.mapping.mlflow.measures import moment
 from exporter.mapping.mlflow.models import plan_model
 from exporter.mapping.mlflow.registration import Registration, registrations_of
@@ -18,7 +19,7 @@ from exporter.mapping.mlflow.text import TAG_LENGTH, shorten
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from exporter.hierarchy import Artifact, FileRecord, RunSnapshot, Step
+    from exporter.hierarchy import Artifact, FileRecord, RunSnapshot, Step, Value
     from exporter.mapping.mlflow.models import ModelPlan
     from exporter.mapping.mlflow.naming import MlflowNaming
     from exporter.mapping.mlflow.plans import RunPlan, Upload
@@ -57,8 +58,11 @@ def plan_logged_models(
     uploads: Sequence[Upload],
     artifacts: Mapping[str, Artifact],
     naming: MlflowNaming,
+    read: Mapping[str, Value],
 ) -> tuple[LoggedModelPlan, ...]:
     """Give the models among the outputs whose files this unit holds, in the order of `uploads`.
+
+    `read` has what was read of small outputs and models, by artifact id.
 
     An artifact that another unit holds, such as that of a cached step, is a model there. Only those
     of steps and runs that ended well are to be registered.
@@ -78,7 +82,9 @@ def plan_logged_models(
                 "step": step.name,
                 "output": port,
             }
-            plan = _plan(run, step, child, artifacts[upload.artifact_id], names, naming)
+            artifact = artifacts[upload.artifact_id]
+            columns = columns_of(artifact, read.get(artifact.id))
+            plan = _plan(run, step, child, artifact, names, naming, columns)
             plans += [] if plan is None else [plan]
     return tuple(plans)
 
@@ -90,11 +96,13 @@ def _plan(
     artifact: Artifact,
     names: Mapping[str, str],
     naming: MlflowNaming,
+    columns: Sequence[Mapping[str, object]],
 ) -> LoggedModelPlan | None:
     model = plan_model(
         artifact,
         name=naming.model.format(**names, run=run.name),
         parameters=step.parameters,
+        columns=columns,
     )
     if model is None or artifact.content is None:
         return None

@@ -27,12 +27,16 @@ _SPLIT = "Split-"  # TFX keeps examples in a folder per split
 
 
 class TableFacts(NamedTuple):
-    """The few things known of a described table; `colspec` is its schema as MLflow spells it."""
+    """The few things known of a described table; `colspec` is its schema as MLflow spells it.
+
+    `lineage` is the table as OpenLineage shows it, spelled by `LineageTable.to_text`.
+    """
 
     rows: int
     columns: int
     missing_ratio: float
     colspec: str
+    lineage: str = ""
 
 
 def wanted_tables(run: RunSnapshot) -> tuple[str, ...]:

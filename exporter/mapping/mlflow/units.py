@@ -9,6 +9,7 @@ from exporter.errors import SinkTerminal
 from exporter.hierarchy import run_key, step_key
 from exporter.hierarchy.status import mlflow_status
 from exporter.mapping.mlflow.datasets import consumed_datasets
+from exporter.mapping.mlflow.features import feature_file
 from exporter.mapping.mlflow.logged_models import plan_logged_models
 from exporter.mapping.mlflow.measures import (
     MetricTable,
@@ -58,7 +59,10 @@ _VALUE_TYPES = frozenset({"Integer", "Float", "Boolean", "JsonValue"})
 
 
 def wanted_scalars(run: RunSnapshot) -> tuple[str, ...]:
-    """Name the outputs whose small JSON or value file is worth reading for metrics, each once."""
+    """Name the outputs of which a little is worth reading, each once.
+
+    Small JSON and value files for metrics, and the beginning of models that say what they take.
+    """
     shown = {port.artifact for step in run.steps for port in step.outputs}
     return tuple(a.id for a in run.artifacts if a.id in shown and _may_be_scalar(a))
 
@@ -68,6 +72,8 @@ def _may_be_scalar(artifact: Artifact) -> bool:
     if content is not None and content.state == "referenced":
         kind = artifact.data_type or artifact.type
         return kind.startswith("builtins.") or kind in _VALUE_TYPES
+    if feature_file(artifact) is not None:
+        return True
     if content is None or content.state != "copied" or len(content.files) != 1:
         return False
     file = content.files[0]
@@ -121,7 +127,7 @@ def plan_unit(
         parent=parent,
         children=children,
         uploads=uploads,
-        models=plan_logged_models(run, children, uploads, artifacts, naming),
+        models=plan_logged_models(run, children, uploads, artifacts, naming, known.scalars),
         homes=placed,
         new_homes={a: home for a, home in placed.items() if a not in homes},
         record=record.tags,

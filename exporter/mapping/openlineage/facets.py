@@ -1,4 +1,4 @@
-"""The facets of our events as plain values, ready for orjson.
+"""The standard facets of runs and jobs as plain values, ready for orjson.
 
 `BASE` and `ADAPTER` stand where the producer's address and the exporter's version will be: NUL
 cannot occur in any cleaned text, so they are found again in the finished bytes, and the content
@@ -7,15 +7,25 @@ hash never sees what they stand for.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from exporter.mapping.openlineage.text import bounded_text, clean_text, storable_int, value_text
+from exporter.hierarchy.times import datetime_from_ms
+from exporter.mapping.openlineage.text import (
+    bounded_text,
+    clean_text,
+    safe_uri,
+    unused,
+    value_text,
+    without_password,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from exporter.hierarchy import Artifact, Parameter, Port, RunSnapshot, Step
+    from exporter.hierarchy import Parameter, RunSnapshot, Value
     from exporter.mapping.openlineage.ids import OlRunId
+    from exporter.mapping.openlineage.naming import LineageNaming
 
 Json = dict[str, Any]  # Any: JSON values on their way into an event
 
@@ -24,36 +34,42 @@ ADAPTER = "\x00\x00"
 EVENT_SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 OWN_VERSION = "1-0-0"
 MAX_PARAMETERS = 500
-MAX_ARTIFACTS = 100
+MAX_TAGS = 100
+CODE_BYTES = 60_000
 
 _ENGINES = {"zenml": "ZenML", "tfx": "TFX", "kfp": "Kubeflow Pipelines"}
 
 
-def _standard(version: str, name: str) -> str:
+def standard_schema(version: str, name: str) -> str:
+    """Give the address of one of the specification's schemas."""
     return f"https://openlineage.io/spec/facets/{version}/{name}.json#/$defs/{name}"
 
 
-def _own(name: str) -> str:
+def own_schema(name: str) -> str:
+    """Give the address of one of our own schemas."""
     return f"{BASE}/schemas/{OWN_VERSION}/{name}.json#/$defs/{name}"
 
 
-PARENT = _standard("1-2-0", "ParentRunFacet")
-PROCESSING_ENGINE = _standard("1-1-1", "ProcessingEngineRunFacet")
-EXECUTION_PARAMETERS = _standard("1-0-0", "ExecutionParametersRunFacet")
-ERROR_MESSAGE = _standard("1-0-1", "ErrorMessageRunFacet")
-JOB_TYPE = _standard("2-0-4", "JobTypeJobFacet")
-DOCUMENTATION = _standard("1-1-0", "DocumentationJobFacet")
-VERSION = _standard("1-0-1", "DatasetVersionDatasetFacet")
-DATASET_TYPE = _standard("1-0-1", "DatasetTypeDatasetFacet")
-OWN_RUN = _own("PipelineExporterRunRunFacet")
-OWN_ARTIFACT = _own("PipelineExporterArtifactDatasetFacet")
-OWN_READ = _own("PipelineExporterReadInputDatasetFacet")
+PARENT = standard_schema("1-2-0", "ParentRunFacet")
+PROCESSING_ENGINE = standard_schema("1-1-1", "ProcessingEngineRunFacet")
+EXECUTION_PARAMETERS = standard_schema("1-0-0", "ExecutionParametersRunFacet")
+ERROR_MESSAGE = standard_schema("1-0-1", "ErrorMessageRunFacet")
+JOB_TYPE = standard_schema("2-0-4", "JobTypeJobFacet")
+DOCUMENTATION = standard_schema("1-1-0", "DocumentationJobFacet")
+NOMINAL_TIME = standard_schema("1-0-1", "NominalTimeRunFacet")
+TAGS = standard_schema("1-0-0", "TagsRunFacet")
+JOB_DEPENDENCIES = standard_schema("1-0-1", "JobDependenciesRunFacet")
+SOURCE_CODE_LOCATION = standard_schema("1-1-0", "SourceCodeLocationJobFacet")
+SOURCE_CODE = standard_schema("1-0-1", "SourceCodeJobFacet")
+OWNERSHIP = standard_schema("1-0-1", "OwnershipJobFacet")
 
 
 def facet(schema: str, **values: Any) -> Json:  # Any: JSON values
     """Make a facet; absent values are left out."""
     made: Json = {"_producer": BASE, "_schemaURL": schema}
-    made.update((key, value) for key, value in values.items() if value is not None)
+    for key, value in values.items():
+        if value is not None:
+            made[key] = value
     return made
 
 
@@ -73,17 +89,25 @@ def processing_engine(run: RunSnapshot) -> Json:
     )
 
 
-def execution_parameters(parameters: Sequence[Parameter]) -> Json | None:
-    """List parameters as text, None where there are none. A key that comes twice gets a number."""
-    if not parameters:
-        return None
+def execution_parameters(parameters: Iterable[tuple[str, Parameter]]) -> Json | None:
+    """List parameters as text, each with what stands before its name; None where there are none.
+
+    A key that comes twice gets a number; passwords in URLs are masked.
+    """
     listed: list[Json] = []
     used: set[str] = set()
-    for parameter in parameters[:MAX_PARAMETERS]:
-        value = parameter.text if parameter.text is not None else value_text(parameter.value)
-        key = _unused(bounded_text(parameter.name, 255), used)
-        listed.append({"key": key, "value": bounded_text(value)})
-    return facet(EXECUTION_PARAMETERS, parameters=listed)
+    for prefix, parameter in parameters:
+        if len(listed) == MAX_PARAMETERS:
+            break
+        key = unused(bounded_text(prefix + parameter.name, 255), used)
+        listed.append({"key": key, "value": parameter_text(parameter)})
+    return facet(EXECUTION_PARAMETERS, parameters=listed) if listed else None
+
+
+def parameter_text(parameter: Parameter, limit: int = 10_000) -> str:
+    """Spell a parameter's value, bounded, without passwords."""
+    text = parameter.text if parameter.text is not None else value_text(parameter.value)
+    return bounded_text(without_password(text), limit)
 
 
 def error_message(message: str) -> Json:
@@ -91,10 +115,11 @@ def error_message(message: str) -> Json:
     return facet(ERROR_MESSAGE, message=bounded_text(message), programmingLanguage="PYTHON")
 
 
-def job_type(tool: str, kind: str) -> Json:
+def job_type(tool: str, kind: str, renamed: Mapping[str, str]) -> Json:
     """Say what kind of job it is; Marquez demands all three fields."""
-    integration = clean_text(tool).upper() or "UNKNOWN"
-    return facet(JOB_TYPE, processingType="BATCH", integration=integration, jobType=kind)
+    integration = bounded_text(tool, 255).upper() or "UNKNOWN"
+    word = renamed.get(kind, kind)
+    return facet(JOB_TYPE, processingType="BATCH", integration=integration, jobType=word)
 
 
 def documentation(text: str | None) -> Json | None:
@@ -102,115 +127,115 @@ def documentation(text: str | None) -> Json | None:
     return facet(DOCUMENTATION, description=bounded_text(text)) if text else None
 
 
-def dataset_version(artifacts: Sequence[Artifact]) -> Json:
-    """Name the version: the artifact's id in its store, for a list the ids in order."""
-    ids = "+".join(artifact.id for artifact in artifacts)
-    return facet(VERSION, datasetVersion=bounded_text(ids, 255))
-
-
-def dataset_type(name: str, artifact: Artifact) -> Json:
-    """Say what the dataset is; of a model also the framework, as far as its Python type tells."""
-    framework = None
-    if name == "MODEL" and artifact.data_type:
-        framework = bounded_text(artifact.data_type.split(".", 1)[0], 255) or None
-    return facet(DATASET_TYPE, datasetType=name, subType=framework)
-
-
-def own_run(run: RunSnapshot, step: Step | None, cached_steps: Sequence[str] | None) -> Json:
-    """Keep the source's own spelling of everything that the event had to rename."""
-    made = facet(
-        OWN_RUN,
-        repository=clean_text(run.repository),
-        stack=clean_text(run.stack),
-        runStack=_text(run.run_stack),
-        tool=clean_text(run.tool),
-        flavour=clean_text(run.flavour),
-        pipeline=clean_text(run.pipeline.name),
-        run=clean_text(run.name),
-        status=clean_text(run.status if step is None else step.status),
-        sourceId=clean_text(run.source_id if step is None else step.source_id),
-    )
-    if step is not None:
-        made["step"] = clean_text(step.name)
-        made["attempt"] = storable_int(step.attempt) or 1
-        made["entrypoint"] = clean_text(step.entrypoint)
-    if cached_steps:
-        made["cachedSteps"] = [clean_text(name) for name in cached_steps]
-    return made
-
-
-def own_artifact(
-    pipeline: str, step: str, output: str, ports: Sequence[tuple[Port, Artifact]]
-) -> Json:
-    """Say which artifacts one output holds, in order; beyond the first hundred only how many."""
+def source_code_location(
+    facts: Sequence[Sequence[Parameter]], naming: LineageNaming
+) -> Json | None:
+    """Say where the code is, if its address is recorded or the mapping gives one."""
+    names = naming.facts
+    commit, repository = first_fact(facts, names.commit), first_fact(facts, names.repository)
+    address = naming.source_code.replace("{commit}", commit) if commit else ""
+    url = repository or address
+    if not url:
+        return None
+    shown = safe_uri(_web_address(url))
     return facet(
-        OWN_ARTIFACT,
-        pipeline=clean_text(pipeline),
-        step=clean_text(step),
-        output=clean_text(output),
-        count=len(ports),
-        artifacts=[_artifact(port, artifact) for port, artifact in ports[:MAX_ARTIFACTS]],
+        SOURCE_CODE_LOCATION,
+        type="git",
+        url=shown,
+        repoUrl=shown if repository else None,
+        version=bounded_text(commit, 255) or None,
+        branch=bounded_text(first_fact(facts, names.branch), 255) or None,
     )
 
 
-def own_read(reads: Sequence[Json]) -> Json:
-    """Say what exactly a step read of one dataset; catalogs link to versions as they like."""
-    return facet(OWN_READ, count=len(reads), artifacts=list(reads[:MAX_ARTIFACTS]))
+def source_code(facts: Sequence[Sequence[Parameter]], names: Sequence[str]) -> Json | None:
+    """Give the step's source where the store keeps it, cut where it is long."""
+    code = first_fact(facts, names)
+    if not code:
+        return None
+    return facet(SOURCE_CODE, language="python", sourceCode=bounded_text(code, CODE_BYTES // 4))
 
 
-def read_artifact(port: Port, artifact: Artifact, producer_run_id: OlRunId | None) -> Json:
-    """Describe one artifact on one input."""
-    made = _artifact(port, artifact)
-    made["input"] = clean_text(port.name)
-    if producer_run_id is not None:
-        made["producerRunId"] = producer_run_id
-    if artifact.producer is not None:
-        made["producer"] = {
-            "pipeline": clean_text(artifact.producer.pipeline),
-            "run": clean_text(artifact.producer.run),
-            "step": clean_text(artifact.producer.step),
-        }
-    return made
+def ownership(facts: Sequence[Sequence[Parameter]], names: Sequence[str]) -> Json | None:
+    """Name the owners, where the store does."""
+    owners = [bounded_text(name, 255) for name in fact_list(facts, names)]
+    owners = [name for name in dict.fromkeys(owners) if name][:MAX_TAGS]
+    return facet(OWNERSHIP, owners=[{"name": name} for name in owners]) if owners else None
 
 
-def _artifact(port: Port, artifact: Artifact) -> Json:
-    content = artifact.content
-    values: Json = {
-        "id": clean_text(artifact.id),
-        "type": clean_text(artifact.type),
-        "uri": bounded_text(artifact.uri),
-        "index": storable_int(port.index),
-        "name": _text(artifact.name),
-        "state": _text(artifact.state),
-        "dataType": _text(artifact.data_type),
-        "materializer": _text(artifact.materializer),
-        "sha256": None if content is None else _text(content.sha256),
-        "sizeBytes": None if content is None else storable_int(content.size),
-        "properties": _properties(artifact.properties) or None,
-    }
-    return {key: value for key, value in values.items() if value is not None}
+def nominal_time(facts: Sequence[Sequence[Parameter]], names: Sequence[str]) -> Json | None:
+    """Say when a schedule wanted the run to start, where the store does."""
+    at = _moment(_fact(facts, names))
+    return None if at is None else facet(NOMINAL_TIME, nominalStartTime=at)
 
 
-def _properties(properties: Iterable[Parameter]) -> list[Json]:
-    listed = []
-    for parameter in list(properties)[:MAX_ARTIFACTS]:
-        value = parameter.text if parameter.text is not None else value_text(parameter.value)
-        listed.append(
-            {"key": bounded_text(parameter.name, 255), "value": bounded_text(value, 1000)}
-        )
-    return listed
+def run_tags(run: RunSnapshot, naming: LineageNaming) -> Json | None:
+    """Tag a run with its stack, its commit and the tags that the store keeps."""
+    names = naming.facts
+    known = [("stack", run.stack), ("run_stack", run.run_stack or "")]
+    known.append(("commit", first_fact([run.facts], names.commit)))
+    known += [("tag", tag) for tag in fact_list([run.facts], names.tags)]
+    tags = [
+        {"key": key, "value": bounded_text(value, 255), "source": "PIPELINE_EXPORTER"}
+        for key, value in known[:MAX_TAGS]
+        if value
+    ]
+    return facet(TAGS, tags=tags) if tags else None
 
 
-def _text(text: str | None) -> str | None:
-    return None if text is None else bounded_text(text)
+def job_dependencies(upstream: Sequence[Json]) -> Json | None:
+    """Name the steps that a step waited for; None where there are none."""
+    return facet(JOB_DEPENDENCIES, upstream=list(upstream)) if upstream else None
 
 
-def _unused(key: str, used: set[str]) -> str:
-    unique, number = key or "_", 2
-    while unique in used:
-        unique, number = f"{key}#{number}", number + 1
-    used.add(unique)
-    return unique
+def first_fact(facts: Sequence[Sequence[Parameter]], names: Sequence[str]) -> str:
+    """Give the first of the named facts that is a text, '' where none is."""
+    value = _fact(facts, names)
+    return value if isinstance(value, str) else ""
+
+
+def fact_list(facts: Sequence[Sequence[Parameter]], names: Sequence[str]) -> list[str]:
+    """Give the first of the named facts as a list of texts: one text, a list, or `key: value`."""
+    match _fact(facts, names):
+        case str() as text if text:
+            return [text]
+        case list() as items:
+            return [value_text(item) for item in items]
+        case dict() as pairs:
+            return [f"{key}: {value_text(value)}" for key, value in pairs.items()]
+    return []
+
+
+def _fact(facts: Sequence[Sequence[Parameter]], names: Sequence[str]) -> Value:
+    for name in names:
+        for group in facts:
+            for fact in group:
+                if fact.name == name and fact.value is not None:
+                    return fact.value
+    return None
+
+
+def _moment(value: Value) -> str | None:
+    moment: datetime | None = None
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+            moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+        except (ValueError, OverflowError):
+            return None
+    elif isinstance(value, int) and not isinstance(value, bool):
+        moment = datetime_from_ms(value)
+    if moment is None:
+        return None
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+
+
+def _web_address(url: str) -> str:
+    """Turn `git@host:path` into the address that catalogs can link to."""
+    if url.startswith("git@") and ":" in url and "://" not in url:
+        host, _, path = url.removeprefix("git@").partition(":")
+        return f"https://{host}/{path.removesuffix('.git')}"
+    return url
 
 
 def _engine_version(run: RunSnapshot) -> str:

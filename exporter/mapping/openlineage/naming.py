@@ -15,32 +15,40 @@ import hashlib
 import re
 import string
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from exporter._version import __version__
 from exporter.errors import ConfigError
+from exporter.mapping.openlineage.places import PlaceRule  # noqa: TC001 - a field's type
+from exporter.mapping.openlineage.profile import ContentProfile
+from exporter.mapping.openlineage.rules import FactNames, ParameterRules, section, table_of_rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from exporter.hierarchy import RunSnapshot
+    from exporter.mapping.openlineage.places import Place
 
 Lane = Literal["run", "pipeline", "stack"]
+Dots = Literal["keep", "replace"]
 
 # 255 in all, the length every catalog takes; a step's name must begin with its pipeline's, so each
 # part has its share.
 PIPELINE_LENGTH, STEP_LENGTH, OUTPUT_LENGTH = 120, 80, 53
 NAME_LENGTH = 255
-_NAMESPACE_PART_LENGTH = 200
+_NAMESPACE_PART_LENGTH, _NAMESPACE_LENGTH = 200, 1024
 _TAIL_DIGITS = 8
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_NAME_CHANGES = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff.]")
 _NAMESPACE_CHANGES = re.compile(r"[^a-zA-Z0-9_\-.@+]")
+_NAMESPACE_REFUSED = re.compile(r"[^a-zA-Z:/0-9_\-.@+]")
 _NAMESPACE_LITERAL = re.compile(r"[a-zA-Z:/0-9_\-.@+]*")
 _URL = re.compile(r"https?://[A-Za-z0-9.\-]+(:[0-9]+)?(/[A-Za-z0-9._~\-/]*)?")
 _TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _TEMPLATE_FIELDS = frozenset({"tool", "repository", "stack"})
+
+_ANY = ContentProfile()
 
 DEFAULT_NAMESPACE = "{tool}://{repository}/{stack}"
 DEFAULT_BASE_URL = "https://pipeline-exporter.invalid"
@@ -62,6 +70,11 @@ class LineageNaming:
     lane: Lane = "pipeline"
     default_dataset_type: str = "FILE"
     dataset_types: Mapping[str, str] = field(default_factory=_default_types)
+    statistics: bool = True
+    source_code: str = ""
+    facts: FactNames = field(default_factory=FactNames)
+    parameters: ParameterRules = field(default_factory=ParameterRules)
+    places: tuple[PlaceRule, ...] = ()
     adapter_version: str = __version__
 
 
@@ -88,27 +101,36 @@ def naming_from_yaml(mapping: Mapping[str, Any]) -> LineageNaming:  # Any: parse
             f"lane in the OpenLineage mapping is {values['lane']!r}.",
             hint="Use run, pipeline or stack.",
         )
-    types = values.get("dataset_types", {})
-    if not isinstance(types, dict):
-        raise ConfigError("dataset_types in the OpenLineage mapping is not a table of types.")
-    for name in [values.get("default_dataset_type", "FILE"), *types.values()]:
-        if not isinstance(name, str) or not _TYPE.fullmatch(name):
-            raise ConfigError(
-                f"The OpenLineage mapping names a dataset type {name!r}.",
-                hint="Use capitals, digits and _, such as FILE, TABLE or MODEL.",
-            )
+    _check_types(values)
+    if not isinstance(values.get("statistics", True), bool):
+        raise ConfigError("statistics in the OpenLineage mapping is true or false.")
+    if "source_code" in values:
+        _check_source_code(values["source_code"])
+    if "facts" in values:
+        values["facts"] = section(FactNames, "facts", values["facts"])
+    if "parameters" in values:
+        values["parameters"] = section(ParameterRules, "parameters", values["parameters"])
+    if "places" in values:
+        values["places"] = table_of_rules(values["places"])
     return LineageNaming(**values)
 
 
-def clean_part(name: str, limit: int) -> str:
-    """Make one part of a dotted name: no dot, no control character, no digit first, not empty.
+@lru_cache(maxsize=4096)  # the same few names come with every event
+def clean_part(name: str, limit: int, *, dots: Dots = "replace") -> str:
+    """Make one part of a dotted name: no control character, no digit first, not empty.
 
-    A name that needs no change keeps its spelling; a changed one ends with a hash of the original.
+    A name that needs no change keeps its spelling; a changed one, and one with a dot whatever
+    becomes of that, ends with a hash of the original.
     """
-    clean = _NAME_CHANGES.sub("_", name)
-    if clean[:1].isdigit() or clean.startswith("//"):
+    dotted = "." in name
+    clean = (
+        name if not dotted and name.isascii() and name.isprintable() else _CONTROL.sub("_", name)
+    )
+    if dotted and (dots == "replace" or clean.startswith(".")):
+        clean = clean.replace(".", "_")
+    if _is_digit_first(clean) or clean.startswith("//"):
         clean = f"_{clean}"
-    return _with_tail(name, clean, limit)
+    return _tailed(name, clean, limit) if dotted else _with_tail(name, clean, limit)
 
 
 def clean_namespace_part(name: str) -> str:
@@ -118,10 +140,31 @@ def clean_namespace_part(name: str) -> str:
 
 def clean_name(name: str, limit: int = NAME_LENGTH) -> str:
     """Make a whole name, such as a file's path: as `clean_part`, but dots stay."""
-    clean = _CONTROL.sub("_", name)
-    if clean[:1].isdigit() or clean.startswith("//"):
-        clean = f"_{clean}"
-    return _with_tail(name, clean, limit)
+    return _with_tail(name, _shown(name), limit)
+
+
+def clean_place(place: Place, profile: ContentProfile) -> tuple[str, str]:
+    """Give namespace and name of a physical place within what catalogs take.
+
+    A name whose first character is a digit keeps it where the profile says so: other producers
+    report the same file or table, and the two should meet.
+    """
+    clean = _shown(place.name)
+    if profile.first_digit == "keep" and clean == f"_{place.name}" and clean[1:2] != "/":
+        clean = place.name
+    namespace = _with_tail(
+        place.namespace, _NAMESPACE_REFUSED.sub("_", place.namespace), _NAMESPACE_LENGTH
+    )
+    return namespace, _with_tail(place.name, clean, profile.name_length)
+
+
+def _shown(name: str) -> str:
+    clean = name if name.isascii() and name.isprintable() else _CONTROL.sub("_", name)
+    return f"_{clean}" if _is_digit_first(clean) or clean.startswith("//") else clean
+
+
+def _is_digit_first(name: str) -> bool:
+    return "0" <= name[:1] <= "9"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +175,18 @@ class RunNames:
     dataset_namespace: str
     pipeline: str
     lane: str
+    profile: ContentProfile = _ANY
 
     @classmethod
-    def of(cls, run: RunSnapshot, naming: LineageNaming, run_id: str) -> RunNames:
+    def of(
+        cls,
+        run: RunSnapshot,
+        naming: LineageNaming,
+        run_id: str,
+        profile: ContentProfile = _ANY,
+    ) -> RunNames:
         """Work out the names of a run whose OpenLineage id is `run_id`."""
+        mapped = dict(profile.namespaces)
         parts = {
             "tool": clean_namespace_part(run.tool),
             "repository": clean_namespace_part(run.repository),
@@ -148,31 +199,53 @@ class RunNames:
             "pipeline": f"{stack}/{pipeline}",
             "stack": stack,
         }
+        job_namespace = naming.job_namespace.format_map(parts)
+        dataset_namespace = naming.dataset_namespace.format_map(parts)
         return cls(
-            job_namespace=naming.job_namespace.format_map(parts),
-            dataset_namespace=naming.dataset_namespace.format_map(parts),
-            pipeline=pipeline,
+            job_namespace=profile.job_namespace or mapped.get(job_namespace, job_namespace),
+            dataset_namespace=mapped.get(dataset_namespace, dataset_namespace),
+            pipeline=_part(run.pipeline.name, PIPELINE_LENGTH, profile),
             lane=_short(lanes[naming.lane]),
+            profile=profile,
         )
 
     def step(self, step_name: str) -> str:
         """Give the job name of a step."""
-        return f"{self.pipeline}.{clean_part(step_name, STEP_LENGTH)}"
+        return f"{self.pipeline}.{_part(step_name, STEP_LENGTH, self.profile)}"
 
     def dataset(self, pipeline: str, step: str, output: str) -> str:
         """Give the logical name of what a step writes on an output: the same for every run."""
         return ".".join(
             (
-                clean_part(pipeline, PIPELINE_LENGTH),
-                clean_part(step, STEP_LENGTH),
-                clean_part(output, OUTPUT_LENGTH),
+                _part(pipeline, PIPELINE_LENGTH, self.profile),
+                _part(step, STEP_LENGTH, self.profile),
+                _part(output, OUTPUT_LENGTH, self.profile),
             )
         )
+
+    def place(self, place: Place) -> tuple[str, str]:
+        """Give namespace and name of something outside, in the catalog's spelling."""
+        namespace, name = clean_place(place, self.profile)
+        return dict(self.profile.namespaces).get(namespace, namespace), name
+
+    def own(self, name: str) -> tuple[str, str]:
+        """Give namespace and name of a dataset that no place and no step names."""
+        return self.dataset_namespace, clean_name(name, self.profile.name_length)
+
+
+def _part(name: str, share: int, profile: ContentProfile) -> str:
+    """Clean one part of a name; its share of the length is that of the whole."""
+    limit = share * min(profile.name_length, NAME_LENGTH) // NAME_LENGTH
+    return clean_part(name, limit, dots=profile.dots)
 
 
 def _with_tail(original: str, clean: str, limit: int) -> str:
     if clean == original and clean and len(clean) <= limit:
         return clean
+    return _tailed(original, clean, limit)
+
+
+def _tailed(original: str, clean: str, limit: int) -> str:
     digest = hashlib.sha256(original.encode("utf-8", "surrogatepass")).hexdigest()[:_TAIL_DIGITS]
     return f"{clean[: limit - _TAIL_DIGITS - 1] or '_'}-{digest}"
 
@@ -201,6 +274,27 @@ def _check_template(key: str, template: object) -> None:
             )
     if len(template) > NAME_LENGTH:
         raise ConfigError(f"{where} is longer than {NAME_LENGTH} characters.")
+
+
+def _check_types(values: Mapping[str, Any]) -> None:  # Any: parsed YAML
+    types = values.get("dataset_types", {})
+    if not isinstance(types, dict):
+        raise ConfigError("dataset_types in the OpenLineage mapping is not a table of types.")
+    for name in [values.get("default_dataset_type", "FILE"), *types.values()]:
+        if not isinstance(name, str) or not _TYPE.fullmatch(name):
+            raise ConfigError(
+                f"The OpenLineage mapping names a dataset type {name!r}.",
+                hint="Use capitals, digits and _, such as FILE, TABLE or MODEL.",
+            )
+
+
+def _check_source_code(address: object) -> None:
+    plain = address.replace("{commit}", "0") if isinstance(address, str) else None
+    if plain is None or (plain and not _URL.fullmatch(plain)):
+        raise ConfigError(
+            f"source_code in the OpenLineage mapping is {address!r}.",
+            hint="Use an http or https URL, {commit} for the commit, or leave it empty.",
+        )
 
 
 def _checked_url(url: object) -> str:

@@ -7,9 +7,10 @@ facet. `mappings/catalogs/*.yaml` says so of each; a user copies one and changes
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping  # noqa: TC003 - the types of the fields are read at run time
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
 from exporter.errors import ConfigError
 
@@ -21,6 +22,31 @@ InputFacets = Literal["bare", "apart"]
 FailedOutputs = Literal["declared", "none"]
 Dots = Literal["keep", "replace"]
 Final = Literal["dead", "retry"]
+FirstDigit = Literal["prefix", "keep"]
+
+SHORTEST_NAME, LONGEST_NAME = 60, 4_000
+_NAMESPACE = re.compile(r"[a-zA-Z:/0-9_\-.@+]{1,1024}")
+_JOB_TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_ALWAYS = frozenset({"parent", "processing_engine", "jobType", "errorMessage"})
+_EVENT_TYPES = ("START", "COMPLETE", "FAIL", "ABORT")
+
+
+class ContentProfile(NamedTuple):
+    """The part of a profile that decides what events say; equal ones share their events."""
+
+    input_facets: InputFacets = "bare"
+    failed_outputs: FailedOutputs = "declared"
+    own_facets: bool = True
+    facets_without: frozenset[str] = frozenset()
+    job_namespace: str | None = None
+    namespaces: tuple[tuple[str, str], ...] = ()
+    job_types: tuple[tuple[str, str], ...] = ()
+    dots: Dots = "keep"
+    name_length: int = 255
+    first_digit: FirstDigit = "prefix"
+    accepts: frozenset[str] = frozenset(_EVENT_TYPES)
+    edges_only: bool = False
+    max_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +54,12 @@ class CatalogProfile:
     """How one catalog is spoken to; `profile_from_yaml` reads one.
 
     `transport`: our own sender (`http`), a JSON-lines file, or a transport of openlineage-python.
+    `probe`: a path that `doctor` reads, whose answer has the keys `probe_shows`.
     `batch`: one event a request, a bare array, or `{"events": [...]}`; at most `max_events`.
     `order`: `free`, or `runs`: whole pipeline runs, producers first, runs that share datasets one
         after the other in the order of their end (Marquez).
-    `accepts`: the event types that are sent at all. `max_bytes`: the largest event, 0 for any.
+    `accepts`: the event types that are sent at all; with `edges_only` only events that have both
+        inputs and outputs. `max_bytes`: the largest event, 0 for any.
     `refusals`: HTTP statuses, or `code` in the JSON body of a 5xx, that no later try will change.
     `tries`: how often an event is tried that the catalog itself fails on (other 5xx).
     `success`: numbers in the body of a 2xx that must be reached, such as `lineageEdgesCreated: 1`.
@@ -40,13 +68,18 @@ class CatalogProfile:
     `facets_without`: facets, by key, that are not sent. `own_facets`: whether custom ones are.
     `namespaces`, `job_types`: replaced by the catalog's own; `job_namespace`, if set, is every
         job's namespace.
-    `source_jobs`, `exact_links`: off by default; see `docs/catalogs.md`.
+    `dots`: in a pipeline's, step's or output's own name; a name with one ends with a hash either
+        way, since the dot is what separates the three. `name_length`: of jobs and datasets.
+    `first_digit`: a file or table whose name begins with a digit gets a prefix where a catalog
+        cannot show it otherwise (Marquez); with `keep` it joins what other producers report of it.
+    `source_jobs`: whether what came from elsewhere is announced by a job; see `docs/catalogs.md`.
     """
 
     name: str
     transport: Transport = "http"
     endpoint: str = "api/v1/lineage"
     probe: str = ""
+    probe_shows: tuple[str, ...] = ()
     auth: Auth = "bearer"
     batch: Batch = "single"
     max_events: int = 1
@@ -54,7 +87,8 @@ class CatalogProfile:
     compress: bool = False
     lanes: int = 8
     order: Order = "free"
-    accepts: tuple[str, ...] = ("START", "COMPLETE", "FAIL", "ABORT")
+    accepts: tuple[str, ...] = _EVENT_TYPES
+    edges_only: bool = False
     refusals: tuple[int, ...] = (400, 422)
     tries: int = 5
     success: Mapping[str, int] = field(default_factory=dict)
@@ -67,8 +101,27 @@ class CatalogProfile:
     job_types: Mapping[str, str] = field(default_factory=dict)
     dots: Dots = "keep"
     name_length: int = 255
+    first_digit: FirstDigit = "prefix"
     source_jobs: bool = False
-    exact_links: bool = False
+
+    @property
+    def content(self) -> ContentProfile:
+        """Give the part that decides what events say."""
+        return ContentProfile(
+            input_facets=self.input_facets,
+            failed_outputs=self.failed_outputs,
+            own_facets=self.own_facets,
+            facets_without=frozenset(self.facets_without),
+            job_namespace=self.job_namespace,
+            namespaces=tuple(sorted(self.namespaces.items())),
+            job_types=tuple(sorted(self.job_types.items())),
+            dots=self.dots,
+            name_length=self.name_length,
+            first_digit=self.first_digit,
+            accepts=frozenset(self.accepts),
+            edges_only=self.edges_only,
+            max_bytes=self.max_bytes,
+        )
 
 
 def profile_from_yaml(name: str, mapping: Mapping[str, Any]) -> CatalogProfile:  # Any: parsed YAML
@@ -87,6 +140,7 @@ def profile_from_yaml(name: str, mapping: Mapping[str, Any]) -> CatalogProfile: 
                 f"The catalog profile {name!r} has an unknown key {key!r}.", hint=hint
             )
         values[key] = _checked(name, key, value, kinds[key])
+        _check_meaning(name, key, values[key])
     return CatalogProfile(name=name, **values)
 
 
@@ -122,6 +176,33 @@ def _checked(name: str, key: str, value: Any, kind: Any) -> Any:  # Any: YAML va
     if value is None and type(None) in choices:
         return None
     raise _wrong(name, key, value, "See mappings/catalogs of this release.")
+
+
+def _check_meaning(name: str, key: str, value: Any) -> None:  # Any: a value of the key's own type
+    """Refuse what has the right type and would still make events that a catalog chokes on."""
+    if key == "accepts" and not (value and set(value) <= set(_EVENT_TYPES)):
+        raise _wrong(name, key, list(value), f"Use some of {', '.join(_EVENT_TYPES)}.")
+    if key == "name_length" and not SHORTEST_NAME <= value <= LONGEST_NAME:
+        raise _wrong(name, key, value, f"Use a number from {SHORTEST_NAME} to {LONGEST_NAME}.")
+    if key == "facets_without" and _ALWAYS.intersection(value):
+        raise _wrong(
+            name, key, list(value), f"These are always sent: {', '.join(sorted(_ALWAYS))}."
+        )
+    if key == "job_namespace" and value is not None and not _NAMESPACE.fullmatch(value):
+        raise _wrong(name, key, value, _NAMESPACE_HINT)
+    if key == "namespaces":
+        for replacement in value.values():
+            if not _NAMESPACE.fullmatch(replacement):
+                raise _wrong(name, key, replacement, _NAMESPACE_HINT)
+    if key == "job_types":
+        for kind, replacement in value.items():
+            if kind not in ("PIPELINE", "STEP") or not _JOB_TYPE.fullmatch(replacement):
+                raise _wrong(
+                    name, key, f"{kind}: {replacement}", "Replace PIPELINE and STEP by capitals."
+                )
+
+
+_NAMESPACE_HINT = "Use letters, digits and : / _ - . @ + only: catalogs refuse the rest."
 
 
 def _wrong(name: str, key: str, value: object, hint: str) -> ConfigError:

@@ -56,15 +56,26 @@ class EventCheck:
             ) from error
         return cls(event, list(schemas.values()))
 
-    def check(self, body: bytes) -> None:
-        """Pass an event that may leave.
+    def check(self, body: bytes, *, max_bytes: int = 0) -> dict[str, Any]:  # Any: JSON
+        """Pass an event that may leave, and give it as it was read.
+
+        `max_bytes` is what its catalog takes, 0 for any size.
 
         Raises: SinkTerminal that names the field and what is wrong with it, never its value.
         """
+        if 0 < max_bytes < len(body):
+            raise SinkTerminal(
+                f"An event of {len(body):,} bytes is more than the {max_bytes:,} that the catalog "
+                "takes, also without statistics and other long facets.",
+                hint="Raise max_bytes in the catalog's profile, or leave out facets there "
+                "(facets_without).",
+            )
         try:
-            event = orjson.loads(body)
+            event: dict[str, Any] = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise SinkTerminal(f"The event is not JSON: {error}.") from error
+        if self._validator.is_valid(event):
+            return event
         worst: tuple[int, str, str] | None = None
         for wrong in self._validator.iter_errors(event):
             path = ".".join(str(part) for part in wrong.instance_path)
@@ -77,3 +88,4 @@ class EventCheck:
                 hint="This is a bug of pipeline-exporter: please report it.",
                 field=path,
             )
+        return event

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _BODY_LIMIT = 65_536
-_BODY_SHOWN = 2_000
 
 
 class Address(NamedTuple):
@@ -110,7 +109,7 @@ class Connection:
             content_type=response.headers.get("Content-Type", ""),
             location=response.headers.get("Location", ""),
             retry_after=response.headers.get("Retry-After", ""),
-            body=text[:_BODY_SHOWN],
+            body=text,
         )
 
     def _read(self, response: http.client.HTTPResponse, deadline: float) -> str:

@@ -6,18 +6,21 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from exporter.sinks.openlineage.corrections import body_of
 from exporter.sinks.openlineage.outcomes import pause_s
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from exporter.ledger import Lease, Ledger, OutboxRow
+    from exporter.mapping.openlineage.profile import Order
     from exporter.sinks.openlineage.destination import Destination
     from exporter.sinks.openlineage.outcomes import Outcome
 
 SINK_PREFIX = "openlineage/"
 PATIENCE_S = 15.0
 _GROUP = 200
+_EVENTS_OF_A_RUN = 10
 
 
 class Leader(Protocol):
@@ -68,11 +71,15 @@ def deliver(
     budget_s: float | None = None,
     patience_s: float = PATIENCE_S,
     report: DeliveryReport | None = None,
+    order: Order = "free",
+    stacks: Collection[str] | None = None,
 ) -> DeliveryReport:
     """Send what is due to a destination until nothing is, and note of each event what became of it.
 
-    Order: per lane that of the outbox. An event that fails holds its lane for a pause that doubles,
-        and only for a bounded number of tries; then it is a dead letter and the lane goes on.
+    Order: per lane that of the outbox; with `runs` whole runs by their end, no further than the
+        earliest that is still to come of `stacks`. An event that fails holds its lane for a pause
+        that doubles, and only for a bounded number of tries; then it is a dead letter and the lane
+        goes on.
     Repeat: only what has not been noted as delivered is sent. A crash between sending and noting
         sends up to a group of events again.
     Limits: stops when asked to, after `budget_s` seconds, or when the next try is further away
@@ -81,7 +88,7 @@ def deliver(
         before is noted, and counted in `report` if one was given. LeaseLost, StateUnavailable.
     """
     counts = report if report is not None else DeliveryReport()
-    work = _Delivery(ledger, leader, destination, clock, counts, {})
+    work = _Delivery(ledger, leader, destination, clock, counts, {}, order, stacks)
     ends_s = None if budget_s is None else clock.monotonic_s() + budget_s
 
     def halted() -> bool:
@@ -90,7 +97,7 @@ def deliver(
     patience_ms = patience_s * 1000
     while not halted():
         now = clock.now_ms()
-        rows = ledger.outbox.next_events(work.sink, limit=destination.page, now=now)
+        rows = work.next_rows(now)
         if rows:
             work.send(rows, halted)
             continue
@@ -110,10 +117,26 @@ class _Delivery:
     clock: DeliveryClock
     report: DeliveryReport
     held_until_ms: dict[str, int]
+    order: Order
+    stacks: Collection[str] | None
 
     @property
     def sink(self) -> str:
         return SINK_PREFIX + self.destination.name
+
+    def next_rows(self, now: int) -> list[OutboxRow]:
+        """Give the events that may leave now, as they are sent."""
+        outbox, limit = self.ledger.outbox, self.destination.page
+        if self.order == "free":
+            return outbox.next_events(self.sink, limit=limit, now=now)
+        rows = outbox.next_runs(
+            self.leader.lease,
+            self.sink,
+            limit=max(1, limit // _EVENTS_OF_A_RUN),
+            now=now,
+            stacks=self.stacks,
+        )
+        return [row._replace(body=body_of(row)) for row in rows]
 
     def next_try_ms(self, now: int) -> int | None:
         """Give how long it is until a lane that was put off may go on; None if there is none."""
@@ -128,10 +151,11 @@ class _Delivery:
                 for outcome in outcomes:
                     if outcome.action == "ack":
                         taken.append(outcome.seq)
-                        if len(taken) >= _GROUP:
-                            self._acknowledge(taken)
-                    else:
-                        self._not_taken(by_seq[outcome.seq], outcome)
+                    row = by_seq[outcome.seq]
+                    if len(taken) >= _GROUP or row.ends_unit or outcome.action != "ack":
+                        self._acknowledge(taken)
+                    if outcome.action != "ack":
+                        self._not_taken(row, outcome)
         finally:
             self._acknowledge(taken)
 
@@ -140,14 +164,25 @@ class _Delivery:
             return
         seqs = taken[:]
         taken.clear()
-        self.ledger.outbox.acknowledge(self.leader.lease, self.sink, seqs, self.clock.now_ms())
+        self.ledger.outbox.acknowledge(
+            self.leader.lease,
+            self.sink,
+            seqs,
+            self.clock.now_ms(),
+            whole=self.order == "runs",
+        )
         self.report.delivered += len(seqs)
 
     def _not_taken(self, row: OutboxRow, outcome: Outcome) -> None:
         tries, now = row.attempts + 1, self.clock.now_ms()
         if outcome.action == "dead" or tries >= outcome.tries:
             self.ledger.outbox.dead_event(
-                self.leader.lease, row.seq, status=outcome.status, body=outcome.body, now=now
+                self.leader.lease,
+                row.seq,
+                status=outcome.status,
+                body=outcome.body,
+                now=now,
+                whole=self.order == "runs",
             )
             self.report.dead += 1
             return

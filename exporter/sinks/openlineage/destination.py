@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from exporter.sinks.openlineage.client_transport import open_transport
 from exporter.sinks.openlineage.file import FileDestination
-from exporter.sinks.openlineage.http import HttpDestination
+from exporter.sinks.openlineage.http import GENERIC, HttpDestination
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from datetime import timedelta
 
+    from exporter.mapping.openlineage.profile import CatalogProfile
     from exporter.sinks.openlineage.outcomes import Outcome
-
-# More connections than four make Marquez no faster, only its database busier.
-_LANES = {"marquez": 4}
-_DEFAULT_LANES = 8
 
 
 class DueEvent(Protocol):
@@ -32,6 +30,14 @@ class DueEvent(Protocol):
     @property
     def body(self) -> bytes:
         """What is sent."""
+
+    @property
+    def unit(self) -> str:
+        """The run it belongs to, where events leave run by run; else nothing."""
+
+    @property
+    def ends_unit(self) -> bool:
+        """Whether it is the last of its run."""
 
 
 class Destination(Protocol):
@@ -51,7 +57,9 @@ class Destination(Protocol):
         """Send events and say of each, as soon as it is known, what became of it.
 
         Order: within a lane as given, the next after the answer to the last; after a `retry` the
-            rest of its lane stays unsent and has no outcome. Nothing is begun once `halted()`.
+            rest of its lane stays unsent and has no outcome, and so does the rest of a run after a
+            `dead`, but for its last event. The next run of a lane is begun when the outcome of the
+            last one's end was taken. Nothing is begun once `halted()`.
         Raises: SinkUnavailable, after the outcomes of what was sent.
         """
 
@@ -74,16 +82,24 @@ class DestinationSettings(Protocol):
         """What the destination is called."""
 
     @property
-    def url(self) -> Secret:
-        """Where it is."""
+    def url(self) -> Secret | None:
+        """Where it is; None where a transport of openlineage-python leads there."""
+
+    @property
+    def transport(self) -> Mapping[str, Any] | None:  # Any: the client's own
+        """A transport of openlineage-python."""
+
+    @property
+    def openlineage_config(self) -> str | None:
+        """The openlineage.yml that names one, or `auto`."""
 
     @property
     def catalog(self) -> str | None:
         """Which catalog it is, if that matters."""
 
     @property
-    def endpoint(self) -> str:
-        """The path at which it takes events."""
+    def endpoint(self) -> str | None:
+        """The path at which it takes events; None for the catalog's usual one."""
 
     @property
     def token(self) -> Secret | None:
@@ -94,8 +110,12 @@ class DestinationSettings(Protocol):
         """How long to wait for it."""
 
 
-def open_destination(settings: DestinationSettings) -> Destination:
+def open_destination(
+    settings: DestinationSettings, profile: CatalogProfile = GENERIC
+) -> Destination:
     """Make the destination of the settings; nothing is contacted or created yet."""
+    if settings.url is None:
+        return open_transport(settings)
     url = settings.url.get_secret_value()
     if url.startswith("file://"):
         return FileDestination(settings.name, url.removeprefix("file://"))
@@ -105,5 +125,5 @@ def open_destination(settings: DestinationSettings) -> Destination:
         endpoint=settings.endpoint,
         token=settings.token.get_secret_value() if settings.token is not None else None,
         timeout_s=settings.timeout.total_seconds(),
-        lanes=_LANES.get(settings.catalog or "", _DEFAULT_LANES),
+        profile=profile,
     )

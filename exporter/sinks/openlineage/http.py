@@ -1,8 +1,4 @@
-"""A catalog that takes OpenLineage events over HTTP, one event a request.
-
-No batches: there is no endpoint for them that all catalogs share, and an answer to many events does
-not say which one was refused.
-"""
+"""A catalog that takes OpenLineage events over HTTP, as its profile says."""
 
 from __future__ import annotations
 
@@ -18,17 +14,21 @@ from urllib.parse import quote, unquote, urlsplit
 
 from exporter._version import __version__
 from exporter.errors import ConfigError, SinkTransient, SinkUnavailable
+from exporter.mapping.openlineage.profile import CatalogProfile
+from exporter.sinks.openlineage.batches import batches_of, outcomes_of_batch, wrapped
 from exporter.sinks.openlineage.connection import Address, Connection
 from exporter.sinks.openlineage.outcomes import Outcome, is_trouble, outcome_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from exporter.sinks.openlineage.destination import DueEvent
+    from exporter.sinks.openlineage.outcomes import Answer
 
-_PAGE = 500
-_TROUBLES_IN_A_ROW = 5
+_PAGE = 2_000
+_TROUBLES_IN_A_ROW = 4
 _GZIP_LEVEL = 1
+GENERIC = CatalogProfile("generic")
 
 
 class HttpDestination:
@@ -39,19 +39,22 @@ class HttpDestination:
         name: str,
         url: str,
         *,
-        endpoint: str = "api/v1/lineage",
+        profile: CatalogProfile = GENERIC,
+        endpoint: str | None = None,
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
         timeout_s: float = 10.0,
-        lanes: int = 8,
-        compress: bool = False,
+        lanes: int | None = None,
+        compress: bool | None = None,
     ) -> None:
-        """Take the settings; nothing is contacted yet.
+        """Take the settings, which win over the profile; nothing is contacted yet.
 
         Raises: ConfigError if the URL names no host.
         """
         self._name = name
-        self._compress = compress
+        self._profile = profile
+        self._compress = compress = profile.compress if compress is None else compress
+        endpoint = profile.endpoint if endpoint is None else endpoint
         self._secrets = tuple(secret for secret in (token,) if secret)
         address, credentials = _address(name, url, endpoint)
         sent = {
@@ -64,10 +67,14 @@ class HttpDestination:
         if credentials is not None:
             sent["Authorization"] = f"Basic {credentials}"
         if token is not None:
-            sent["Authorization"] = f"Bearer {token}"
+            name_it, value = _credentials(profile, token)
+            sent[name_it] = value
         sent.update(headers or {})
         tls = ssl.create_default_context() if address.is_tls else None
-        self._connections = [Connection(name, address, sent, timeout_s, tls) for _ in range(lanes)]
+        self._connections = [
+            Connection(name, address, sent, timeout_s, tls)
+            for _ in range(profile.lanes if lanes is None else lanes)
+        ]
         self._lock = threading.Lock()
         self._troubles = 0
 
@@ -92,14 +99,13 @@ class HttpDestination:
         Raises: SinkUnavailable, after the outcomes of what was sent: nobody there, credentials
             refused, a wrong address, or trouble with several events in a row.
         """
-        lanes: dict[str, list[DueEvent]] = {}
-        for event in events:
-            lanes.setdefault(event.lane, []).append(event)
+        lanes = self._lanes(events)
         waiting: queue.SimpleQueue[list[DueEvent]] = queue.SimpleQueue()
-        for lane in lanes.values():
+        for lane in lanes:
             waiting.put(lane)
         told: queue.SimpleQueue[Outcome | SinkUnavailable | None] = queue.SimpleQueue()
         halt = threading.Event()
+        noted = {event.seq: threading.Event() for event in events if event.ends_unit}
 
         def is_halted() -> bool:
             return halt.is_set() or halted()
@@ -108,7 +114,7 @@ class HttpDestination:
         failure: SinkUnavailable | None = None
         with ThreadPoolExecutor(max(1, len(workers)), f"lineage-{self._name}") as pool:
             futures = [
-                pool.submit(self._work, connection, waiting, told, is_halted)
+                pool.submit(self._work, connection, waiting, told, noted, is_halted)
                 for connection in workers
             ]
             try:
@@ -122,8 +128,12 @@ class HttpDestination:
                         halt.set()
                     else:
                         yield outcome
+                        if outcome.seq in noted:
+                            noted[outcome.seq].set()
             finally:
                 halt.set()
+                for one in noted.values():
+                    one.set()
         for future in futures:
             future.result()
         if failure is not None:
@@ -139,36 +149,91 @@ class HttpDestination:
         connection: Connection,
         waiting: queue.SimpleQueue[list[DueEvent]],
         told: queue.SimpleQueue[Outcome | SinkUnavailable | None],
+        noted: Mapping[int, threading.Event],
         halted: Callable[[], bool],
     ) -> None:
-        """Send lane after lane until none is left; the last word is None."""
+        """Send lane after lane until none is left; the last word is None.
+
+        A run is begun only when the end of the one before was `noted`: a process that is killed
+        leaves one run in doubt, not two that read each other's datasets.
+        """
         try:
             while not halted():
                 try:
                     lane = waiting.get_nowait()
                 except queue.Empty:
                     return
-                for event in lane:
+                refused = ""
+                for batch in self._batches(lane):
                     if halted():
                         return
-                    outcome = self._send_one(connection, event)
-                    told.put(outcome)
-                    self._count_trouble(outcome)
-                    if outcome.action == "retry":
+                    if batch[0].unit and batch[0].unit == refused and not batch[0].ends_unit:
+                        continue
+                    outcomes = self._send_batch(connection, batch)
+                    for outcome in outcomes:
+                        told.put(outcome)
+                        self._count_trouble(outcome)
+                    if any(outcome.action == "retry" for outcome in outcomes):
                         break
+                    if outcomes[-1].action == "dead":
+                        refused = batch[0].unit
+                    if batch[-1].ends_unit:
+                        noted[batch[-1].seq].wait()
         except SinkUnavailable as error:
             told.put(error)
         finally:
             told.put(None)
 
-    def _send_one(self, connection: Connection, event: DueEvent) -> Outcome:
-        body = gzip.compress(event.body, _GZIP_LEVEL, mtime=0) if self._compress else event.body
+    def _lanes(self, events: Sequence[DueEvent]) -> list[list[DueEvent]]:
+        """Give the events lane by lane; a catalog that takes batches has one lane for all."""
+        lanes: dict[str, list[DueEvent]] = {}
+        for event in events:
+            lanes.setdefault("" if self._takes_batches else event.lane, []).append(event)
+        return list(lanes.values())
+
+    @property
+    def _takes_batches(self) -> bool:
+        return self._profile.batch != "single" and self._profile.max_events > 1
+
+    def _batches(self, lane: Sequence[DueEvent]) -> Iterator[Sequence[DueEvent]]:
+        if self._takes_batches:
+            return batches_of(lane, self._profile.max_events, self._profile.max_bytes)
+        return ([event] for event in lane)
+
+    def _send_batch(self, connection: Connection, events: Sequence[DueEvent]) -> list[Outcome]:
+        """Send events together; those that the answer leaves in doubt one by one, in order."""
+        if len(events) == 1:
+            return [self._send_one(connection, events[0])]
         try:
-            answer = connection.post(body)
+            answer = self._post(connection, events)
+        except SinkTransient as error:
+            return [Outcome(event.seq, "retry", None, error.message) for event in events[:1]]
+        known = outcomes_of_batch(events, answer, self._name, datetime.now(UTC), self._profile)
+        outcomes: list[Outcome] = []
+        for event in events:
+            outcome = known.get(event.seq) or self._send_one(connection, event)
+            outcomes.append(outcome._replace(body=self._masked(outcome.body)))
+            if outcome.action == "retry" and event.seq not in known:
+                break
+        return outcomes
+
+    def _send_one(self, connection: Connection, event: DueEvent) -> Outcome:
+        limit = self._profile.max_bytes
+        if limit and len(event.body) > limit:
+            said = f"The event has {len(event.body):,} bytes, and the catalog takes {limit:,}."
+            return Outcome(event.seq, "dead", None, said)
+        try:
+            answer = self._post(connection, [event])
         except SinkTransient as error:
             return Outcome(event.seq, "retry", None, error.message)
-        outcome = outcome_of(event.seq, answer, self._name, datetime.now(UTC))
+        outcome = outcome_of(event.seq, answer, self._name, datetime.now(UTC), self._profile)
         return outcome._replace(body=self._masked(outcome.body))
+
+    def _post(self, connection: Connection, events: Sequence[DueEvent]) -> Answer:
+        body = wrapped([event.body for event in events], self._profile.batch)
+        return connection.post(
+            gzip.compress(body, _GZIP_LEVEL, mtime=0) if self._compress else body
+        )
 
     def _count_trouble(self, outcome: Outcome) -> None:
         """Give up on the destination when several events in a row meet trouble and none passes."""
@@ -187,6 +252,13 @@ class HttpDestination:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
+
+
+def _credentials(profile: CatalogProfile, token: str) -> tuple[str, str]:
+    """Give the header by which a catalog wants to be shown a token."""
+    if profile.auth == "api_key":
+        return "X-API-Key", token
+    return "Authorization", f"Bearer {token}"
 
 
 def _address(name: str, url: str, endpoint: str) -> tuple[Address, str | None]:

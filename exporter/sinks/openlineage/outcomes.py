@@ -1,19 +1,22 @@
 """What became of an event, and the table that says so for every answer of a catalog.
 
 Source: Marquez answers 500 with `"code": 400` in the body to an event it will never take, and 400
-or 422 to others; 401, 403, 404, 405, 415, redirects and web pages mean that all events would fare
-alike, so they stop the destination instead of condemning its history.
+or 422 to others; a profile names such refusals. 401, 403, 404, 405, 415, redirects and web pages
+mean that all events would fare alike, so they stop the destination instead of condemning its
+history.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from exporter.errors import SinkUnavailable
+from exporter.mapping.openlineage.profile import CatalogProfile
 from exporter.sinks.retry_after import LONGEST_PAUSE_S, retry_after_s
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
 Action = Literal["ack", "retry", "dead"]
@@ -41,6 +44,22 @@ class Outcome(NamedTuple):
     tries: int = TRIES_ON_TROUBLE
 
 
+class OutcomeRules(Protocol):
+    """What a catalog's profile says of its answers."""
+
+    @property
+    def refusals(self) -> tuple[int, ...]:
+        """Statuses, or codes in the body of a 5xx, that no later try will change."""
+
+    @property
+    def tries(self) -> int:
+        """How often an event is tried that the catalog itself fails on."""
+
+    @property
+    def success(self) -> Mapping[str, int]:
+        """Numbers in the body of a 2xx that must be reached."""
+
+
 class Answer(NamedTuple):
     """A catalog's answer: status, the headers that matter, the beginning of the body."""
 
@@ -51,27 +70,109 @@ class Answer(NamedTuple):
     body: str
 
 
-def outcome_of(seq: int, answer: Answer, destination: str, now: datetime) -> Outcome:
+def outcome_of(
+    seq: int,
+    answer: Answer,
+    destination: str,
+    now: datetime,
+    rules: OutcomeRules = CatalogProfile("generic"),  # noqa: B008 - frozen
+) -> Outcome:
     """Say what an answer means for the event.
 
     Raises: SinkUnavailable for an answer that every event would get.
     """
+    refuse_stop(answer, destination)
     status, body = answer.status, answer.body
+    if 200 <= status < 300:
+        return _of_success(seq, answer, rules)
+    if status in rules.refusals:
+        return Outcome(seq, "dead", status, body)
+    if status in _TROUBLE:
+        pause = retry_after_s(answer.retry_after, now)
+        return Outcome(seq, "retry", status, body, pause, TRIES_ON_TROUBLE)
+    if status >= 500 and json_of(body).get("code") not in rules.refusals:
+        pause = retry_after_s(answer.retry_after, now)
+        return Outcome(seq, "retry", status, body, pause, rules.tries)
+    return Outcome(seq, "dead", status, body)
+
+
+def refuse_stop(answer: Answer, destination: str) -> None:
+    """Pass an answer that says something of the event.
+
+    Raises: SinkUnavailable for an answer that every event would get.
+    """
     stop = _stop_hint(answer)
     if stop is not None:
         what, hint = stop
         raise SinkUnavailable(
-            f"The OpenLineage destination {destination!r} {what}.", hint=hint, status=status
+            f"The OpenLineage destination {destination!r} {what}.", hint=hint, status=answer.status
         )
-    if 200 <= status < 300 and status != 207:
-        return Outcome(seq, "ack", status)
-    if status in _TROUBLE:
-        pause = retry_after_s(answer.retry_after, now)
-        return Outcome(seq, "retry", status, body, pause, TRIES_ON_TROUBLE)
-    if status >= 500 and not _is_refusal(body):
-        pause = retry_after_s(answer.retry_after, now)
-        return Outcome(seq, "retry", status, body, pause, TRIES_ON_ERROR)
-    return Outcome(seq, "dead", status, body)
+
+
+def json_of(body: str) -> dict[str, Any]:  # Any: JSON values
+    """Give the JSON object in a body; an empty one where there is none."""
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _of_success(seq: int, answer: Answer, rules: OutcomeRules) -> Outcome:
+    """Read a 2xx: catalogs say in its body that they took nothing, or not all.
+
+    Source: `summary` and `failed_events` of batch answers in the specification's own API,
+    https://github.com/OpenLineage/OpenLineage/blob/main/spec/OpenLineage.yml
+    """
+    told = json_of(answer.body)
+    short = [
+        name
+        for name, least in rules.success.items()
+        if isinstance(reached := told.get(name), int) and reached < least
+    ]
+    if short:
+        return Outcome(seq, "dead", answer.status, answer.body)
+    failed = failures_in(told)
+    if failed or (answer.status == 207 and failed is None):
+        may_retry = any(failure.may_retry for failure in failed or ())
+        return Outcome(
+            seq,
+            "retry" if may_retry else "dead",
+            answer.status,
+            answer.body,
+            tries=rules.tries,
+        )
+    return Outcome(seq, "ack", answer.status)
+
+
+class Failure(NamedTuple):
+    """One event of several that was not taken; `place` is None where the catalog does not say."""
+
+    place: int | None
+    reason: str
+    may_retry: bool
+
+
+def failures_in(told: dict[str, Any]) -> list[Failure] | None:  # Any: JSON values
+    """Give what a 2xx says was not taken; None where it says nothing of it."""
+    listed = told.get("failed_events", told.get("failures"))
+    if isinstance(listed, list):
+        return [
+            Failure(
+                one.get("index") if isinstance(one.get("index"), int) else None,
+                str(one.get("reason") or one.get("message") or one.get("error") or ""),
+                bool(one.get("retriable")),
+            )
+            for one in listed
+            if isinstance(one, dict)
+        ]
+    summary = told.get("summary")
+    counts = summary if isinstance(summary, dict) else told
+    failed = counts.get("failed")
+    if isinstance(failed, int) and not isinstance(failed, bool):
+        retriable = counts.get("retriable")
+        return [Failure(None, "", bool(retriable))] * min(failed, 1)
+    return None
 
 
 def is_trouble(outcome: Outcome) -> bool:
@@ -110,12 +211,3 @@ def _stop_hint(answer: Answer) -> tuple[str, str] | None:
             "This is not a catalog's API: check url and endpoint of this destination.",
         )
     return None
-
-
-def _is_refusal(body: str) -> bool:
-    """Tell whether the body of a 5xx answer says that the event itself is at fault."""
-    try:
-        answer = json.loads(body)
-    except ValueError:
-        return False
-    return isinstance(answer, dict) and answer.get("code") in {400, 422}

@@ -1,0 +1,551 @@
+"""Events that leave run by run, for a catalog that builds its graph in the order of arrival.
+
+Such a catalog is harmed by one old event sent alone, by two runs interleaved, and by an older run
+that comes after a newer one. So a run's events keep their bodies until the catalog holds all of
+them, and are sent again from the first one where that was interrupted; the bodies of each
+pipeline's newest run are kept for good, and follow whatever had to be sent late.
+
+All but the reads work inside a caller's writing transaction.
+Source: https://github.com/MarquezProject/marquez/issues/2733 (a reader is linked to the newest
+version), https://github.com/MarquezProject/marquez/issues/2264 (a late START opens a run again).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import and_, delete, func, insert, select, text, update
+
+from exporter.ledger.progress import IS_PENDING, chunks, count, outbox_scope, upsert
+from exporter.ledger.recording import name_hash
+from exporter.ledger.records import OutboxRow
+from exporter.ledger.schema import flows, heads, letters, outbox, unit_sinks, units
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from sqlalchemy import Row
+    from sqlalchemy.engine import Connection
+
+    from exporter.ledger.records import OutboxEvent, OutboxMark
+
+    AnyRow = Row[*tuple[Any, ...]]  # Any: columns are read by name
+
+WITHHELD = "withheld"
+PARKED = "parked"
+_NO_BOUND = 2**63 - 1
+_START = "START"
+_IS_QUEUED = text("outbox.state = 'queued'")
+_END = func.coalesce(units.c.end_ms, units.c.changed_ms, units.c.start_ms, 0)
+
+
+class Pipeline(NamedTuple):
+    """A pipeline of a stack, its name shortened."""
+
+    stack: str
+    name_hash: str
+
+
+class _Head(NamedTuple):
+    unit_key: str
+    end_ms: int
+
+
+class _Run(NamedTuple):
+    """A run with events to send."""
+
+    unit_key: str
+    pipeline: Pipeline
+    end_ms: int
+    seq: int
+    is_partial: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NextRuns:
+    """Runs that may leave now, by lane and in order, and those to be opened again before."""
+
+    lanes: Mapping[str, str]
+    reopened: tuple[str, ...]
+
+
+def enter(connection: Connection, destination: str, marks: Sequence[OutboxMark], now: int) -> int:
+    """Take in the events of runs; give how many entered.
+
+    Repeat: a run that says the same as before has none. One that differs and is not held whole yet
+        is sent anew. Of one that is held whole only what ended differently is sent, and that only
+        while it is its pipeline's newest; otherwise it is counted as withheld.
+    """
+    _remember_flows(connection, marks)
+    had = _had(connection, destination, [mark.unit_key for mark in marks])
+    newest = _heads(connection, destination)
+    entering: list[dict[str, object]] = []
+    leaving: list[AnyRow] = []
+    withheld = 0
+    for mark in marks:
+        before = had.get(mark.unit_key, [])
+        known = {(row.run_id, row.event_type): row.content_hash for row in before}
+        changed = [
+            (position, event)
+            for position, event in enumerate(mark.events)
+            if known.get((event.run_id, event.event_type)) != event.content_hash
+        ]
+        if not changed:
+            continue
+        if before and all(row.state in ("delivered", "dropped") for row in before):
+            head = newest.get(_pipeline_of(connection, mark.unit_key))
+            if head is not None and head.unit_key != mark.unit_key:
+                withheld += len(changed)
+                continue
+            rows, replaced = _corrections(destination, mark, changed, before, now)
+            entering += rows
+            leaving += replaced
+        else:
+            leaving += before
+            entering += [
+                _row(destination, mark.unit_key, position, event, now)
+                for position, event in enumerate(mark.events)
+            ]
+    _leave(connection, destination, leaving)
+    if entering:
+        connection.execute(insert(outbox), entering)
+    count(connection, outbox_scope(destination), {"pending": len(entering), WITHHELD: withheld})
+    return len(entering)
+
+
+def next_runs(
+    connection: Connection,
+    destination: str,
+    *,
+    limit: int,
+    now: int,
+    stacks: Collection[str] | None = None,
+) -> NextRuns:
+    """Choose the runs to send now: of each lane the earliest ends, never past a run still to come.
+
+    A lane is all pipelines that are tied by datasets. It is held as a whole while one of its events
+    waits for its next try. `stacks` are those whose pending runs are waited for; None means all.
+    """
+    waiting, held_pipelines = _waiting(connection, destination, now)
+    if not waiting:
+        return NextRuns({}, ())
+    lane_of = _components(connection)
+    held = {lane_of(pipeline) for pipeline in held_pipelines}
+    bounds: dict[str, int] = {}
+    anywhere = _NO_BOUND
+    for pipeline, end_ms in _still_to_come(connection, destination, stacks):
+        if lane_of.knows(pipeline):
+            lane = lane_of(pipeline)
+            bounds[lane] = min(end_ms, bounds.get(lane, end_ms))
+        else:
+            anywhere = min(end_ms, anywhere)  # its datasets may be anybody's
+    by_lane: dict[str, list[_Run]] = {}
+    for run in sorted(waiting, key=lambda run: (run.end_ms, run.seq)):
+        lane = lane_of(run.pipeline)
+        if lane not in held and run.end_ms <= min(anywhere, bounds.get(lane, anywhere)):
+            by_lane.setdefault(lane, []).append(run)
+    share = max(1, limit // max(1, len(by_lane)))
+    chosen = {run.unit_key: (lane, run) for lane, runs in by_lane.items() for run in runs[:share]}
+    newest = _heads(connection, destination)
+    reopened: dict[str, None] = {}
+    for _, run in chosen.values():
+        if run.is_partial:
+            reopened[run.unit_key] = None
+        head = newest.get(run.pipeline)
+        if head is not None and head.unit_key != run.unit_key and head.end_ms > run.end_ms:
+            reopened[head.unit_key] = None
+    return NextRuns({key: lane for key, (lane, _) in chosen.items()}, tuple(reopened))
+
+
+def rows_of(connection: Connection, destination: str, chosen: NextRuns) -> list[OutboxRow]:
+    """Give the events of chosen runs in the order in which they leave."""
+    found: dict[str, list[OutboxRow]] = {}
+    for part in chunks(chosen.lanes):
+        rows = connection.execute(
+            select(
+                outbox.c.unit_key,
+                outbox.c.seq,
+                outbox.c.lane,
+                outbox.c.run_id,
+                outbox.c.event_type,
+                outbox.c.event_time,
+                outbox.c.content_hash,
+                outbox.c.body,
+                outbox.c.attempts,
+                outbox.c.revision,
+                outbox.c.corrects,
+            )
+            .where(outbox.c.destination == destination, _IS_QUEUED, outbox.c.unit_key.in_(part))
+            .order_by(outbox.c.position, outbox.c.seq)
+        )
+        for unit_key, *rest in rows:
+            row = OutboxRow(*rest)._replace(lane=chosen.lanes[unit_key], unit=unit_key)
+            found.setdefault(unit_key, []).append(row)
+    for rows_of_unit in found.values():
+        rows_of_unit[-1] = rows_of_unit[-1]._replace(ends_unit=True)
+    return [row for unit_key in chosen.lanes for row in found.get(unit_key, [])]
+
+
+def told_by_others(
+    connection: Connection, destination: str, rows: Sequence[OutboxRow]
+) -> frozenset[int]:
+    """Find the events of runs that no unit has for itself and another unit told, or tells before.
+
+    Such are the jobs that announce what came from elsewhere: once is enough.
+    """
+    told: dict[str, set[str]] = {}
+    for part in chunks({row.run_id for row in rows}):
+        found = connection.execute(
+            select(outbox.c.run_id, outbox.c.unit_key)
+            .where(
+                outbox.c.destination == destination,
+                outbox.c.run_id.in_(part),
+                outbox.c.state == "delivered",
+            )
+            .distinct()
+        )
+        for run_id, unit_key in found:
+            told.setdefault(run_id, set()).add(unit_key)
+    doubled: set[int] = set()
+    for row in rows:
+        tellers = told.setdefault(row.run_id, set())
+        if tellers - {row.unit}:
+            doubled.add(row.seq)
+        tellers.add(row.unit)
+    return frozenset(doubled)
+
+
+def park(connection: Connection, destination: str, unit_key: str) -> None:
+    """Keep back the rest of a run of which an event was refused, but for its last event.
+
+    What reads the output of a step that the catalog does not know would be linked to an older
+    version, for good. The rest is pending until the dead letter is sent back or dropped.
+    """
+    last = (
+        select(func.max(outbox.c.position))
+        .where(outbox.c.destination == destination, outbox.c.unit_key == unit_key)
+        .scalar_subquery()
+    )
+    connection.execute(
+        update(outbox)
+        .where(
+            outbox.c.destination == destination,
+            outbox.c.unit_key == unit_key,
+            outbox.c.state == "queued",
+            outbox.c.position < last,
+        )
+        .values(state=PARKED, next_at=None)
+    )
+
+
+def unpark(connection: Connection, seqs: Iterable[int]) -> None:
+    """Queue again what was kept back behind these events, once none of its run is dead."""
+    for part in chunks(seqs):
+        behind = connection.execute(
+            select(outbox.c.destination, outbox.c.unit_key).where(outbox.c.seq.in_(part)).distinct()
+        ).all()
+        for destination, unit_key in behind:
+            of_unit = and_(outbox.c.destination == destination, outbox.c.unit_key == unit_key)
+            dead = select(func.count()).where(of_unit, outbox.c.state == "dead")
+            if not connection.execute(dead).scalar_one():
+                connection.execute(
+                    update(outbox)
+                    .where(of_unit, outbox.c.state == PARKED)
+                    .values(state="queued", attempts=0)
+                )
+
+
+def reopen(connection: Connection, destination: str, unit_keys: Iterable[str]) -> None:
+    """Queue again what was delivered of these runs: they are sent from their first event on."""
+    for part in chunks(unit_keys):
+        meant = and_(
+            outbox.c.destination == destination,
+            outbox.c.unit_key.in_(part),
+            outbox.c.state == "delivered",
+            outbox.c.body.is_not(None),
+        )
+        deltas = Counter(_by_stack(connection, meant))
+        moved = connection.execute(
+            update(outbox)
+            .where(meant)
+            .values(state="queued", attempts=0, next_at=None, corrects=False)
+        ).rowcount
+        changes = {f"delivered/{stack}": -number for stack, number in deltas.items()}
+        count(
+            connection,
+            outbox_scope(destination),
+            {**changes, "delivered": -moved, "pending": moved},
+        )
+
+
+def settle(connection: Connection, destination: str, unit_keys: Iterable[str]) -> None:
+    """See which of these runs the catalog holds whole now, and drop the bodies not needed again."""
+    for unit_key in dict.fromkeys(unit_keys):
+        open_rows = connection.execute(
+            select(func.count()).where(
+                outbox.c.destination == destination,
+                outbox.c.unit_key == unit_key,
+                outbox.c.state.in_(("queued", "dead", PARKED)),
+            )
+        ).scalar_one()
+        if open_rows:
+            continue
+        row = connection.execute(
+            select(units.c.stack, units.c.pipeline, _END.label("end_ms")).where(
+                units.c.key == unit_key
+            )
+        ).one()
+        pipeline = Pipeline(row.stack, name_hash(row.pipeline))
+        head = _heads(connection, destination, pipeline).get(pipeline)
+        if head is not None and head.unit_key != unit_key and head.end_ms > row.end_ms:
+            _drop_bodies(connection, destination, unit_key)
+            continue
+        if head is not None and head.unit_key != unit_key:
+            _drop_bodies(connection, destination, head.unit_key)
+        head_row = {"unit_key": unit_key, "end_ms": row.end_ms}
+        key = {"destination": destination, **pipeline._asdict()}
+        upsert(connection, heads, [{**key, **head_row}])
+
+
+def _corrections(
+    destination: str,
+    mark: OutboxMark,
+    changed: Sequence[tuple[int, OutboxEvent]],
+    before: Sequence[AnyRow],
+    now: int,
+) -> tuple[list[dict[str, object]], list[AnyRow]]:
+    """Give the events that correct a run held whole, and the rows they take the place of.
+
+    A run that ended is not begun again: of it only the end is sent.
+    """
+    ended = {row.run_id: row for row in before if row.event_type != _START}
+    entering, leaving = [], []
+    for position, event in changed:
+        old = ended.get(event.run_id)
+        if old is None:
+            entering.append(_row(destination, mark.unit_key, position, event, now))
+        elif event.event_type != _START:
+            row = _row(destination, mark.unit_key, position, event, now)
+            entering.append({**row, "revision": old.revision + 1, "corrects": True})
+            leaving.append(old)
+    return entering, leaving
+
+
+def _row(
+    destination: str, unit_key: str, position: int, event: OutboxEvent, now: int
+) -> dict[str, object]:
+    return {
+        "destination": destination,
+        "unit_key": unit_key,
+        "lane": event.lane,
+        "run_id": event.run_id,
+        "event_type": event.event_type,
+        "event_time": event.event_time,
+        "content_hash": event.content_hash,
+        "body": event.body,
+        "state": "queued",
+        "attempts": 0,
+        "entered_ms": now,
+        "position": position,
+        "revision": 0,
+        "corrects": False,
+    }
+
+
+def _leave(connection: Connection, destination: str, leaving: Sequence[AnyRow]) -> None:
+    """Remove rows that newer ones take the place of, and their dead letters."""
+    states = Counter(row.state for row in leaving)
+    for part in chunks(row.seq for row in leaving):
+        connection.execute(delete(outbox).where(outbox.c.seq.in_(part)))
+        if states["dead"]:
+            connection.execute(
+                delete(letters).where(letters.c.what == "event", letters.c.subject.in_(part))
+            )
+    changes = {"pending": -states["queued"] - states[PARKED], "dead": -states["dead"]}
+    count(connection, outbox_scope(destination), changes)
+
+
+def _had(
+    connection: Connection, destination: str, unit_keys: Sequence[str]
+) -> dict[str, list[AnyRow]]:
+    had: dict[str, list[AnyRow]] = {}
+    for part in chunks(unit_keys):
+        rows = connection.execute(
+            select(
+                outbox.c.unit_key,
+                outbox.c.seq,
+                outbox.c.run_id,
+                outbox.c.event_type,
+                outbox.c.content_hash,
+                outbox.c.state,
+                outbox.c.revision,
+            )
+            .where(outbox.c.destination == destination, outbox.c.unit_key.in_(part))
+            .order_by(outbox.c.seq)
+        )
+        for row in rows:
+            had.setdefault(row.unit_key, []).append(row)
+    return had
+
+
+def _heads(
+    connection: Connection, destination: str, pipeline: Pipeline | None = None
+) -> dict[Pipeline, _Head]:
+    query = select(heads.c.stack, heads.c.name_hash, heads.c.unit_key, heads.c.end_ms).where(
+        heads.c.destination == destination
+    )
+    if pipeline is not None:
+        query = query.where(
+            heads.c.stack == pipeline.stack, heads.c.name_hash == pipeline.name_hash
+        )
+    rows = connection.execute(query)
+    return {Pipeline(row.stack, row.name_hash): _Head(row.unit_key, row.end_ms) for row in rows}
+
+
+def _pipeline_of(connection: Connection, unit_key: str) -> Pipeline:
+    row = connection.execute(
+        select(units.c.stack, units.c.pipeline).where(units.c.key == unit_key)
+    ).one()
+    return Pipeline(row.stack, name_hash(row.pipeline))
+
+
+def _waiting(
+    connection: Connection, destination: str, now: int
+) -> tuple[list[_Run], set[Pipeline]]:
+    """Give the runs with events to send, and the pipelines of those that are put off."""
+    delivered = outbox.alias("delivered")
+    has_delivered = (
+        select(delivered.c.seq)
+        .where(
+            delivered.c.destination == destination,
+            delivered.c.unit_key == outbox.c.unit_key,
+            delivered.c.state == "delivered",
+        )
+        .exists()
+    )
+    rows = connection.execute(
+        select(
+            outbox.c.unit_key,
+            units.c.stack,
+            units.c.pipeline,
+            _END.label("end_ms"),
+            func.min(outbox.c.seq).label("seq"),
+            func.max(outbox.c.next_at).label("next_at"),
+            func.min(outbox.c.revision).label("revision"),
+            has_delivered.label("is_begun"),
+        )
+        .select_from(outbox.join(units, units.c.key == outbox.c.unit_key))
+        .where(outbox.c.destination == destination, _IS_QUEUED)
+        .group_by(outbox.c.unit_key, units.c.stack, units.c.pipeline, _END)
+    )
+    found: list[_Run] = []
+    held: set[Pipeline] = set()
+    for row in rows:
+        pipeline = Pipeline(row.stack, name_hash(row.pipeline))
+        if row.next_at is not None and row.next_at > now:
+            held.add(pipeline)
+        is_partial = bool(row.is_begun) and row.revision == 0
+        found.append(_Run(row.unit_key, pipeline, row.end_ms, row.seq, is_partial))
+    return found, held
+
+
+def _still_to_come(
+    connection: Connection, destination: str, stacks: Collection[str] | None
+) -> list[tuple[Pipeline, int]]:
+    """Give the earliest end, by pipeline, of runs that ended and whose events are not here yet."""
+    query = (
+        select(units.c.stack, units.c.pipeline, func.min(units.c.end_ms).label("end_ms"))
+        .select_from(unit_sinks.join(units, units.c.id == unit_sinks.c.unit_id))
+        .where(
+            unit_sinks.c.sink == destination,
+            IS_PENDING,
+            units.c.unfinished.is_(False),
+            units.c.gone.is_(False),
+            units.c.end_ms.is_not(None),
+        )
+        .group_by(units.c.stack, units.c.pipeline)
+    )
+    rows = [row for row in connection.execute(query) if stacks is None or row.stack in stacks]
+    return [(Pipeline(row.stack, name_hash(row.pipeline)), row.end_ms) for row in rows]
+
+
+class _Lanes:
+    """Pipelines tied by datasets, directly or through others; a disjoint-set forest."""
+
+    def __init__(self) -> None:
+        self._above: dict[object, object] = {}
+
+    def tie(self, one: object, other: object) -> None:
+        """Put both into one set."""
+        self._above[self._root(one)] = self._root(other)
+
+    def __call__(self, pipeline: Pipeline) -> str:
+        """Name the lane of a pipeline; one that shares nothing has its own."""
+        root = self._root(pipeline)
+        return "/".join(root) if isinstance(root, tuple) else str(root)
+
+    def knows(self, pipeline: Pipeline) -> bool:
+        """Tell whether it is known what a pipeline reads and writes."""
+        return pipeline in self._above
+
+    def _root(self, one: object) -> object:
+        path = []
+        while (above := self._above.get(one, one)) != one:
+            path.append(one)
+            one = above
+        for passed in path:
+            self._above[passed] = one
+        return one
+
+
+def _components(connection: Connection) -> _Lanes:
+    lanes = _Lanes()
+    for row in connection.execute(select(flows.c.stack, flows.c.name_hash, flows.c.dataset_hash)):
+        lanes.tie(Pipeline(row.stack, row.name_hash), row.dataset_hash)
+    return lanes
+
+
+def _remember_flows(connection: Connection, marks: Sequence[OutboxMark]) -> None:
+    wanted = {
+        (_pipeline_of(connection, mark.unit_key), name_hash(dataset))
+        for mark in marks
+        for dataset in mark.datasets
+    }
+    known: set[tuple[Pipeline, str]] = set()
+    for part in chunks({dataset for _, dataset in wanted}):
+        rows = connection.execute(
+            select(flows.c.stack, flows.c.name_hash, flows.c.dataset_hash).where(
+                flows.c.dataset_hash.in_(part)
+            )
+        )
+        known |= {(Pipeline(row.stack, row.name_hash), row.dataset_hash) for row in rows}
+    new = [
+        {**pipeline._asdict(), "dataset_hash": dataset}
+        for pipeline, dataset in sorted(wanted - known)
+    ]
+    if new:
+        connection.execute(insert(flows), new)
+
+
+def _by_stack(connection: Connection, meant: Any) -> dict[str, int]:  # Any: an SQL expression
+    rows = connection.execute(
+        select(units.c.stack, func.count().label("number"))
+        .select_from(outbox.join(units, units.c.key == outbox.c.unit_key))
+        .where(meant)
+        .group_by(units.c.stack)
+    )
+    return {row.stack: row.number for row in rows}
+
+
+def _drop_bodies(connection: Connection, destination: str, unit_key: str) -> None:
+    connection.execute(
+        update(outbox)
+        .where(
+            outbox.c.destination == destination,
+            outbox.c.unit_key == unit_key,
+            outbox.c.state == "delivered",
+        )
+        .values(body=None)
+    )

@@ -1,0 +1,198 @@
+"""Senders from what openlineage-python calls a transport's configuration."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
+
+from exporter.errors import ConfigError, ExporterError
+from exporter.sinks.openlineage.client_composite import CompositeSender
+from exporter.sinks.openlineage.client_kafka import KafkaErrors, KafkaSender
+from exporter.sinks.openlineage.client_senders import (
+    ConsoleSender,
+    DataZoneSender,
+    DestinationSender,
+    EmitSender,
+    GcpSender,
+    Sender,
+    TransformSender,
+)
+from exporter.sinks.openlineage.http import HttpDestination
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.sinks.openlineage.client_config import Tree
+
+_HTTP = frozenset({"http", "async_http"})
+_OUR_HTTP = frozenset(
+    {"type", "name", "priority", "url", "endpoint", "timeout", "auth", "custom_headers"}
+    | {"compression", "retry", "verify", "max_queue_size", "max_concurrent_requests"}
+)
+_API_KEYS = ("apiKey", "apikey", "api_key")
+# The outbox has its own tries, and they would multiply.
+_NO_RETRY = {"total": 0, "read": 0, "connect": 0, "status_forcelist": [], "raise_on_status": False}
+_EXTRAS = {
+    "kafka": "kafka",
+    "msk-iam": "kafka",
+    "gcplineage": "gcp",
+    "amazon_datazone_api": "datazone",
+}
+
+
+def build_sender(
+    name: str, tree: Tree, *, timeout_s: float, mask: Callable[[str], str], found_in: str
+) -> Sender:
+    """Give the sender of a transport; nothing is contacted yet.
+
+    Raises: ConfigError if there is no such transport, or it lacks a package or a setting.
+    """
+    kind = _kind(name, tree, found_in)
+    try:
+        return _built(name, kind, dict(tree), timeout_s=timeout_s, mask=mask, found_in=found_in)
+    except ExporterError:
+        raise
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get(kind)
+        raise ConfigError(
+            f"The transport {kind!r} of the OpenLineage destination {name!r} needs the Python "
+            f"package of {error.name!r}, which is not installed.",
+            hint=f"pip install 'pipeline-exporter[{extra}]'" if extra else "Install it.",
+        ) from None
+    except Exception as error:  # noqa: BLE001 - strangers' code, and its cause may quote a secret
+        told = error.args[0] if isinstance(error, KeyError) and error.args else error
+        raise ConfigError(
+            f"The transport {kind!r} of the OpenLineage destination {name!r} ({found_in}) cannot "
+            f"be made: {mask(str(told)).rstrip('.')}.",
+            hint="https://openlineage.io/docs/client/python/configuration says what it takes.",
+        ) from None
+
+
+def own_http(name: str, tree: Tree, timeout_s: float) -> HttpDestination | None:
+    """Give our own HTTP sender for a transport that asks for nothing it lacks, else None."""
+    if not _is_our_http(tree):
+        return None
+    auth = tree.get("auth") or {}
+    return HttpDestination(
+        name,
+        urljoin(tree["url"].strip(), tree.get("endpoint") or "api/v1/lineage"),
+        endpoint="",
+        token=next((auth[key] for key in _API_KEYS if auth.get(key)), None),
+        headers=tree.get("custom_headers"),
+        timeout_s=float(tree.get("timeout") or timeout_s),
+        compress=tree.get("compression") == "gzip",
+    )
+
+
+def _is_our_http(tree: Tree) -> bool:
+    """Tell whether a transport asks for nothing that our own sender lacks, and is well formed."""
+    auth = tree.get("auth") or {"type": "none"}
+    if tree.get("type") not in _HTTP or not set(tree) <= _OUR_HTTP or not isinstance(auth, dict):
+        return False
+    key = next((auth[key] for key in _API_KEYS if auth.get(key)), None)
+    headers = tree.get("custom_headers") or {}
+    return (
+        isinstance(tree.get("url"), str)
+        and isinstance(tree.get("endpoint") or "", str)
+        and isinstance(tree.get("timeout") or 1, int | float)
+        and isinstance(headers, dict)
+        and all(isinstance(text, str) for pair in headers.items() for text in pair)
+        and tree.get("verify", True) is True
+        and tree.get("compression") in {None, "gzip"}
+        and ("auth" not in tree or (auth.get("type") == "api_key" and isinstance(key, str)))
+    )
+
+
+def _kind(name: str, tree: Tree, found_in: str) -> str:
+    from openlineage.client.transport import get_default_factory
+
+    kind = tree.get("type")
+    known = sorted(get_default_factory().transports)
+    if isinstance(kind, str) and (kind in known or "." in kind):
+        return kind
+    said = "has no `type`" if kind is None else f"is of the type {kind!r}, which there is not"
+    raise ConfigError(
+        f"A transport of the OpenLineage destination {name!r} ({found_in}) {said}.",
+        hint=f"There are {', '.join(known)}, and the path of a class such as package.module.Class.",
+    )
+
+
+def _built(
+    name: str,
+    kind: str,
+    tree: Tree,
+    *,
+    timeout_s: float,
+    mask: Callable[[str], str],
+    found_in: str,
+) -> Sender:
+    def inner(below: Tree) -> Sender:
+        return build_sender(name, below, timeout_s=timeout_s, mask=mask, found_in=found_in)
+
+    own = own_http(name, tree, timeout_s)
+    if own is not None:
+        return DestinationSender(own)
+    if kind == "console":
+        return ConsoleSender()
+    if kind == "composite":
+        return _composite(tree, inner)
+    if kind == "transform":
+        return _transform(name, tree, inner)
+    return _of_the_client(name, tree, timeout_s)
+
+
+def _composite(tree: Tree, inner: Callable[[Tree], Sender]) -> Sender:
+    children = tree.get("transports") or []
+    if isinstance(children, dict):
+        children = [{**child, "name": key} for key, child in children.items() if child]
+    if not children:
+        raise ValueError("its `transports` are empty")
+    if not all(isinstance(child, dict) for child in children):
+        raise ValueError("one of its `transports` is no section")
+    if tree.get("sort_transports"):
+        children = sorted(children, key=lambda child: -int(child.get("priority", 0)))
+    return CompositeSender(
+        [inner(child) for child in children],
+        all_of_them=bool(tree.get("continue_on_success", True)),
+    )
+
+
+def _transform(name: str, tree: Tree, inner: Callable[[Tree], Sender]) -> Sender:
+    from openlineage.client.transport import TransformConfig
+    from openlineage.client.transport.transform import EventTransformer
+    from openlineage.client.utils import import_from_string
+
+    config = TransformConfig.from_dict(tree)
+    made = import_from_string(config.transformer_class)
+    if not issubclass(made, EventTransformer):
+        raise TypeError(f"{config.transformer_class} is no EventTransformer")
+    if not isinstance(config.transport, dict):
+        raise TypeError("its `transport` is no section")
+    transformer = made(properties=config.transformer_properties or {})
+    return TransformSender(name, transformer, inner(config.transport))
+
+
+def _of_the_client(name: str, tree: Tree, timeout_s: float) -> Sender:
+    """Have the client make its transport; how it fails decides who sends by it."""
+    from openlineage.client import transport as client
+
+    errors = KafkaErrors()
+    kind = tree["type"]
+    if kind in {"kafka", "msk-iam"} and isinstance(tree.get("config"), dict):
+        tree["config"] = {"log_level": 2, "error_cb": errors.note, **tree["config"]}
+    if kind in _HTTP:
+        # The asynchronous one never says which event failed.
+        tree |= {"type": "http", "retry": _NO_RETRY}
+    if kind == "gcplineage":
+        import_module("google.cloud.datacatalog_lineage_v1")  # the transport waits with it
+    if kind == "datadog":
+        tree |= {"retry": _NO_RETRY, "async_transport_rules": {}}
+    made: Any = client.get_default_factory().create(tree)
+    if isinstance(made, client.KafkaTransport):
+        return KafkaSender(name, made, errors, timeout_s)
+    if isinstance(made, client.AmazonDataZoneTransport):
+        return DataZoneSender(name, made)
+    if isinstance(made, client.GCPLineageTransport):
+        return GcpSender(name, made)
+    return EmitSender(name, made)

@@ -1,0 +1,371 @@
+"""Whole runs in the order of their end, to a catalog that builds its graph from the order it sees.
+
+The catalog is one that behaves as Marquez was seen to; what it answers in the end is compared with
+what the runs say, whatever came in between.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes.catalog import FakeCatalog, running_catalog
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.catalog_answers import answers_of, picture_of, upstream_of
+from support.lineage_outbox import LineageOutbox, opened_outbox
+from support.lineage_story import by_end, day_of, events_of, story
+from support.openlineage_server import Reply
+
+from exporter.config.resources import load_mapping
+from exporter.mapping.openlineage import profile_from_yaml
+from exporter.sinks.openlineage import HttpDestination, deliver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+    from pathlib import Path
+
+    from exporter.hierarchy import RunSnapshot
+    from exporter.sinks.openlineage import DeliveryReport, Outcome
+    from exporter.sinks.openlineage.destination import DueEvent
+
+Json = dict[str, Any]  # Any: a parsed event
+
+MARQUEZ = profile_from_yaml("marquez", load_mapping("catalogs/marquez"))
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class _Mortal(HttpDestination):
+    """A destination whose process may die once so many events were answered, before it notes."""
+
+    left: int | None = None
+
+    def send(
+        self, events: Sequence[DueEvent], *, halted: Callable[[], bool]
+    ) -> Generator[Outcome, None, None]:
+        for outcome in super().send(events, halted=halted):
+            if self.left is not None:
+                self.left -= 1
+                if self.left < 0:
+                    raise Killed
+            yield outcome
+
+
+class Bench:
+    """A ledger, a catalog, and a process that delivers from one to the other."""
+
+    def __init__(self, outbox: LineageOutbox, catalog: FakeCatalog) -> None:
+        self.outbox = outbox
+        self.catalog = catalog
+
+    def deliver(self, *, dies_after: int | None = None) -> DeliveryReport:
+        """Deliver all that may leave; a process that dies does so after that many answers."""
+        destination = _Mortal("events", self.catalog.url, profile=MARQUEZ, timeout_s=5)
+        destination.left = dies_after
+        try:
+            return self._delivered(destination)
+        finally:
+            destination.close()
+
+    def _delivered(self, destination: HttpDestination) -> DeliveryReport:
+        return deliver(
+            self.outbox.ledger,
+            self.outbox,
+            destination,
+            clock=self.outbox.clock,
+            stop=self.outbox.stop,
+            order="runs",
+        )
+
+    def queue(self, runs: Sequence[RunSnapshot]) -> int:
+        return self.outbox.queue(list(runs), whole=True)
+
+    def told(self) -> list[str]:
+        """Give `run eventType` of what the catalog took, pipelines' own events by their run."""
+        return [
+            f"{e['run']['facets']['pipelineExporter_run']['run']} {e['job']['name']} "
+            f"{e['eventType']}"
+            for e in self.catalog.state.events
+        ]
+
+    def runs_told(self) -> list[str]:
+        """Give the runs in the order in which their pipelines' ends were taken."""
+        told = [line.split() for line in self.told()]
+        return [run for run, job, kind in told if "." not in job and kind != "START"]
+
+
+@contextmanager
+def opened_bench(folder: Path) -> Iterator[Bench]:
+    with opened_outbox(folder) as outbox, running_catalog() as catalog:
+        yield Bench(outbox, catalog)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with opened_bench(tmp_path) as opened:
+        yield opened
+
+
+def assert_right(bench: Bench, runs: Sequence[RunSnapshot]) -> None:
+    """See that the catalog's answers are those of the runs, each in its order."""
+    right = picture_of([events_of(run) for run in by_end(runs)])
+    assert answers_of(bench.catalog.url, right) == right
+    assert bench.catalog.together == set()
+    assert "RUNNING" not in {state for _, state, *_ in right.runs.values()}
+
+
+def test_a_backfill_queued_in_any_order_is_right(bench: Bench) -> None:
+    runs = story()
+    bench.queue([runs[i] for i in (3, 0, 4, 2, 1)])
+    report = bench.deliver()
+    assert (report.delivered, report.dead, report.retried) == (48, 0, 0)
+    assert_right(bench, runs)
+    assert bench.runs_told() == ["run_1", "run_2", "run_3", "run_4", "run_5"]
+    deployed = next(
+        e["run"]["runId"] for e in events_of(runs[0]) if e["job"]["name"] == "train.deployer"
+    )
+    assert len(upstream_of(bench.catalog.url, deployed)) == 4
+
+
+def test_everything_sent_twice_is_right(bench: Bench, tmp_path: Path) -> None:
+    runs = story()
+    bench.queue(runs)
+    bench.deliver()
+    (tmp_path / "again").mkdir()
+    with opened_outbox(tmp_path / "again") as anew:
+        again = Bench(anew, bench.catalog)
+        again.queue(runs[::-1])
+        assert again.deliver().delivered == 48
+    assert_right(bench, runs)
+
+
+def test_the_same_again_sends_nothing(bench: Bench) -> None:
+    bench.queue(story())
+    bench.deliver()
+    assert bench.queue(story()) == 0
+    assert bench.deliver().delivered == 0
+
+
+def test_a_run_that_was_interrupted_comes_again_from_its_first_event(bench: Bench) -> None:
+    runs = story(days=2)
+    bench.queue(runs)
+    with pytest.raises(Killed):
+        bench.deliver(dies_after=13)
+    assert bench.outbox.counts().pending > 0
+    before = len(bench.catalog.state.events)
+    bench.deliver()
+    assert bench.told()[before] == "run_2 train START"
+    assert_right(bench, runs)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_killed_anywhere_and_delivered_again_is_right(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    producer = story("train", days=3, fails_on=2)
+    consumer = [day_of("serve", day, reads=run) for day, run in enumerate(producer, 1) if day != 2]
+    consumer = [replace(run, end=(run.end or 0) + 60_000) for run in consumer]
+    runs = [*producer, *consumer, *story("other", days=2)]
+    with opened_bench(tmp_path_factory.mktemp("killed")) as bench:
+        order = data.draw(st.permutations(runs))
+        split = data.draw(st.integers(0, len(order)))
+        bench.outbox.see(list(runs))
+        for part in (order[:split], order[split:]):
+            bench.queue(part)
+            for stop in data.draw(st.lists(st.integers(0, 30), max_size=3)):
+                try:
+                    bench.deliver(dies_after=stop)
+                except Killed:
+                    continue
+            bench.deliver()
+        assert bench.outbox.counts().pending == 0
+        assert_right(bench, runs)
+
+
+def test_pipelines_that_share_a_dataset_go_one_after_the_other(bench: Bench) -> None:
+    producer = story("train", days=3, fails_on=0)
+    consumer = [day_of("serve", day, reads=run) for day, run in enumerate(producer, 1)]
+    consumer = [replace(run, end=(run.end or 0) + 60_000) for run in consumer]
+    bench.catalog.before = lambda _event: Reply(delay_s=0.002)
+    bench.queue([*consumer, *producer])
+    bench.deliver()
+    assert_right(bench, [*producer, *consumer])
+    assert bench.runs_told() == ["run_1", "run_1", "run_2", "run_2", "run_3", "run_3"]
+
+
+def test_pipelines_that_share_nothing_go_side_by_side_on_at_most_four_connections(
+    bench: Bench,
+) -> None:
+    runs = [run for name in "abcdef" for run in story(name, days=1, fails_on=0)]
+    under_way, most = Counter[str](), 0
+
+    def before(event: Json) -> Reply:
+        nonlocal most
+        under_way[event["job"]["name"]] += 1
+        most = max(most, len(bench.catalog._under_way))
+        return Reply(delay_s=0.02)
+
+    bench.catalog.before = before
+    bench.queue(runs)
+    bench.deliver()
+    assert most == 4
+    assert_right(bench, runs)
+
+
+def test_a_late_run_is_followed_by_the_newest_of_its_pipeline(bench: Bench) -> None:
+    runs = story(days=3, fails_on=0)
+    bench.queue([runs[0], runs[2]])
+    bench.deliver()
+    bench.queue([runs[1]])
+    bench.deliver()
+    assert bench.runs_told() == ["run_1", "run_3", "run_2", "run_3"]
+    assert_right(bench, runs)
+
+
+def test_no_run_leaves_before_one_that_ended_earlier_and_is_still_to_come(bench: Bench) -> None:
+    runs = story(days=3, fails_on=0)
+    bench.outbox.see(runs)
+    bench.queue([runs[0], runs[2]])
+    assert bench.deliver().delivered == 10
+    assert bench.runs_told() == ["run_1"]
+    bench.queue([runs[1]])
+    bench.deliver()
+    assert bench.runs_told() == ["run_1", "run_2", "run_3"]
+
+
+def test_a_run_that_yields_no_event_holds_nobody_back(bench: Bench) -> None:
+    runs = story(days=2, fails_on=0)
+    bench.outbox.see(runs)
+    bench.queue([runs[1]])
+    assert bench.deliver().delivered == 0
+    ledger, sink = bench.outbox.ledger, "openlineage/events"
+    key = next(p.key for p in ledger.units.pending("local_stack", sink, now=2**50, limit=9))
+    ledger.units.fail(
+        bench.outbox.lease, sink, key, error="no", kind="x", now=1, next_at=None, dead=True
+    )
+    assert bench.deliver().delivered == 10
+
+
+def test_a_repaired_dead_letter_brings_its_run_again_and_then_the_newest(bench: Bench) -> None:
+    runs = story(days=3, fails_on=0)
+    bad = next(e for e in events_of(runs[1]) if e["job"]["name"] == "train.trainer")["run"]["runId"]
+    bench.catalog.before = lambda event: (
+        Reply(500, b'{"code":400,"message":"no"}') if event["run"]["runId"] == bad else None
+    )
+    bench.queue(runs)
+    report = bench.deliver()
+    assert report.dead == 1
+    (letter,) = bench.outbox.dead()
+    assert "no" in letter.error
+    bench.catalog.before = lambda _event: None
+    bench.outbox.ledger.dead.retry(bench.outbox.lease)
+    bench.deliver()
+    assert bench.runs_told()[-2:] == ["run_2", "run_3"]
+    assert_right(bench, runs)
+    assert bench.outbox.counts() == (0, bench.outbox.counts().delivered, 0)
+
+
+def test_a_catalog_in_trouble_holds_the_lane_and_then_gets_the_run_from_its_start(
+    bench: Bench,
+) -> None:
+    runs = story(days=2, fails_on=0)
+    count = [0]
+
+    def before(_event: Json) -> Reply | None:
+        count[0] += 1
+        return Reply(503) if count[0] in (4, 5) else None
+
+    bench.catalog.before = before
+    bench.queue(runs)
+    assert bench.deliver().retried == 2
+    assert_right(bench, runs)
+
+
+def test_an_event_that_always_fails_is_given_up_after_three_tries_and_the_lane_goes_on(
+    bench: Bench,
+) -> None:
+    runs = story(days=2, fails_on=0)
+    bad = events_of(runs[0])[3]["run"]["runId"]
+    bench.catalog.before = lambda event: (
+        Reply(500, b"<html>", "text/plain") if event["run"]["runId"] == bad else None
+    )
+    bench.queue(runs)
+    report = bench.deliver()
+    assert report.dead == 1
+    assert bench.runs_told() == ["run_1", "run_2"]
+    # Of the first run the steps after the refused one wait for it; its own end was told.
+    assert bench.outbox.counts().pending == 5
+
+
+def _changed(run: RunSnapshot) -> RunSnapshot:
+    return (
+        replace(run, pipeline=run.pipeline._replace(docstring="Changed."))
+        if hasattr(run.pipeline, "_replace")
+        else replace(run, pipeline=replace(run.pipeline, docstring="Changed."))
+    )
+
+
+def test_a_correction_of_the_newest_run_is_its_end_alone_a_millisecond_later(bench: Bench) -> None:
+    runs = story(days=2, fails_on=0)
+    bench.queue(runs)
+    bench.deliver()
+    before = len(bench.catalog.state.events)
+    versions = {n: len(d.versions) for n, d in bench.catalog.state.datasets.items()}
+    bench.queue([_changed(runs[1])])
+    bench.deliver()
+    (told,) = bench.catalog.state.events[before:]
+    assert (told["eventType"], told["inputs"]) == ("COMPLETE", [])
+    first = events_of(runs[1])[-1]
+    assert told["eventTime"] > first["eventTime"]
+    assert told["job"]["facets"]["documentation"]["description"] == "Changed."
+    assert versions == {n: len(d.versions) for n, d in bench.catalog.state.datasets.items()}
+    bench.queue([runs[1]])
+    bench.deliver()
+    assert bench.catalog.state.events[-1]["eventTime"] > told["eventTime"]
+
+
+def test_a_correction_of_an_older_run_is_withheld_and_counted(bench: Bench) -> None:
+    runs = story(days=2, fails_on=0)
+    bench.queue(runs)
+    bench.deliver()
+    assert bench.queue([_changed(runs[0])]) == 0
+    assert bench.outbox.ledger.outbox.withheld("openlineage/events") > 0
+    assert bench.deliver().delivered == 0
+    assert_right(bench, runs)
+
+
+def test_only_the_newest_run_of_each_pipeline_keeps_its_bodies(bench: Bench) -> None:
+    bench.queue([run for name in ("a", "b") for run in story(name, days=4, fails_on=0)])
+    bench.deliver()
+    with bench.outbox.ledger._database.read() as connection:
+        query = "SELECT COUNT(*), COUNT(body) FROM outbox"
+        assert tuple(connection.exec_driver_sql(query).one()) == (80, 20)
+
+
+@pytest.mark.parametrize("order", ["free", "runs"])
+def test_a_start_is_answered_before_the_end_of_its_run_leaves(bench: Bench, order: str) -> None:
+    bench.catalog.before = lambda _event: Reply(delay_s=0.003)
+    runs = [run for name in "abc" for run in story(name, days=2)]
+    bench.outbox.queue(runs, whole=order == "runs")
+    destination = HttpDestination("events", bench.catalog.url, profile=MARQUEZ)
+    deliver(
+        bench.outbox.ledger,
+        bench.outbox,
+        destination,
+        clock=bench.outbox.clock,
+        stop=bench.outbox.stop,
+        order="runs" if order == "runs" else "free",
+    )
+    destination.close()
+    assert bench.catalog.together == set()
+    seen: dict[str, list[str]] = {}
+    for event in bench.catalog.state.events:
+        seen.setdefault(event["run"]["runId"], []).append(event["eventType"])
+    assert all(kinds[0] == "START" and len(kinds) == 2 for kinds in seen.values())
