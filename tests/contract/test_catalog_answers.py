@@ -79,18 +79,32 @@ def test_a_backfill_told_twice_is_answered_right(
     assert_answers(catalog_url, snapshots)
 
 
-def test_a_failed_runs_declared_outputs_are_versions_of_that_run(
-    marquez: FakeMarquez, store: RecordedStore, snapshots: list[RunSnapshot]
+def test_a_failed_runs_declared_output_is_a_version_of_that_run_and_not_current(
+    catalog_url: str, repository: str
 ) -> None:
-    for run in snapshots:
-        tell(marquez.url, events_of(run))
-    found = assert_answers(marquez.url, snapshots)
+    # No recorded store holds a step that failed after it had once ended well.
+    runs = story(repository=repository)
+    for run in runs:
+        tell(catalog_url, events_of(run))
+    found = assert_answers(catalog_url, runs)
     failed = {run_id for run_id, (_, state, *_) in found.runs.items() if state == "FAILED"}
-    declared = {one for run in snapshots for s in run.steps for one in s.declared_outputs}
-    made = {run_id for makers in found.versions.values() for run_id in makers}
-    assert failed
-    assert bool(failed & made) == bool(declared)
-    assert not failed & set(found.current.values())
+    made = {name: failed & {*makers} for name, makers in found.versions.items()}
+    assert {name[1] for name, makers in made.items() if makers} == {"train.evaluator.report"}
+    assert not failed & {*found.current.values()}
+
+
+def test_a_failed_run_whose_outputs_are_not_declared_is_told_from_a_right_one(
+    marquez: FakeMarquez,
+) -> None:
+    runs = story()
+    for run in runs:
+        tell(marquez.url, [e | {"outputs": []} if is_failed(e) else e for e in events_of(run)])
+    with pytest.raises(AssertionError, match=r"versions: .*train\.evaluator\.report"):
+        assert_answers(marquez.url, runs)
+
+
+def is_failed(event: Json) -> bool:
+    return bool(event["eventType"] == "FAIL")
 
 
 def test_links_to_old_versions_are_right_only_where_they_are_asked_for(
