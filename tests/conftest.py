@@ -25,6 +25,7 @@ _FIXTURE_MODULES = (
     "support.mariadb",
     "support.mlflow_server",
     "support.openlineage_server",
+    "support.lineage_catalogs",
     "support.here",
     "support.kafka_broker",
     "support.stores",

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes.catalog import FakeCatalog, running_catalog
+from fakes.marquez import FakeMarquez, running_catalog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.catalog_answers import answers_of, picture_of, upstream_of
@@ -64,7 +64,7 @@ class _Mortal(HttpDestination):
 class Bench:
     """A ledger, a catalog, and a process that delivers from one to the other."""
 
-    def __init__(self, outbox: LineageOutbox, catalog: FakeCatalog) -> None:
+    def __init__(self, outbox: LineageOutbox, catalog: FakeMarquez) -> None:
         self.outbox = outbox
         self.catalog = catalog
 
@@ -321,7 +321,7 @@ def test_a_correction_of_the_newest_run_is_its_end_alone_a_millisecond_later(ben
     bench.queue(runs)
     bench.deliver()
     before = len(bench.catalog.state.events)
-    versions = {n: len(d.versions) for n, d in bench.catalog.state.datasets.items()}
+    versions = {n: len(d.versions) for n, d in bench.catalog.state.names.items()}
     bench.queue([_changed(runs[1])])
     bench.deliver()
     (told,) = bench.catalog.state.events[before:]
@@ -329,7 +329,7 @@ def test_a_correction_of_the_newest_run_is_its_end_alone_a_millisecond_later(ben
     first = events_of(runs[1])[-1]
     assert told["eventTime"] > first["eventTime"]
     assert told["job"]["facets"]["documentation"]["description"] == "Changed."
-    assert versions == {n: len(d.versions) for n, d in bench.catalog.state.datasets.items()}
+    assert versions == {n: len(d.versions) for n, d in bench.catalog.state.names.items()}
     bench.queue([runs[1]])
     bench.deliver()
     assert bench.catalog.state.events[-1]["eventTime"] > told["eventTime"]

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes.catalog import FakeCatalog, running_catalog
+from fakes.marquez import FakeMarquez, running_catalog
 from support.catalog_answers import answers_of, graph_of, picture_of, upstream_of
 from support.command import running_command
 from support.lineage_outbox import opened_outbox
@@ -46,7 +46,7 @@ _CATALOGS = ["stand-in", *(["real"] if _REAL else [])]
 class Catalog:
     """A catalog's address, and the stand-in behind it where it is one."""
 
-    def __init__(self, url: str, fake: FakeCatalog | None) -> None:
+    def __init__(self, url: str, fake: FakeMarquez | None) -> None:
         self.url = url
         self.fake = fake
 

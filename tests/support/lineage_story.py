@@ -24,9 +24,14 @@ _STEPS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
 )
 
 
-def story(pipeline: str = "train", *, days: int = 5, fails_on: int = 4) -> list[RunSnapshot]:
+def story(
+    pipeline: str = "train", *, days: int = 5, fails_on: int = 4, repository: str = "acme"
+) -> list[RunSnapshot]:
     """Give the runs of a pipeline, one a day."""
-    return [day_of(pipeline, day, fails=day == fails_on) for day in range(1, days + 1)]
+    return [
+        day_of(pipeline, day, fails=day == fails_on, repository=repository)
+        for day in range(1, days + 1)
+    ]
 
 
 def day_of(
@@ -36,6 +41,7 @@ def day_of(
     fails: bool = False,
     hours: int = 1,
     reads: RunSnapshot | None = None,
+    repository: str = "acme",
 ) -> RunSnapshot:
     """Give the run of one day; a run that fails does so in the evaluator.
 
@@ -76,7 +82,7 @@ def day_of(
         steps[0] = replace(steps[0], inputs=(Port("base", model.id),))
         artifacts = (*artifacts, model)
     return RunSnapshot(
-        repository="acme",
+        repository=repository,
         stack="local_stack",
         tool="zenml",
         flavour="zenml-0.5",
