@@ -52,8 +52,8 @@ def when_overdue(stop: Stop, seconds: float, act: Callable[[], None]) -> Iterato
     ended = threading.Event()
 
     def watch() -> None:
-        while not ended.is_set():
-            if stop.wait(_POLL_S):
+        while not ended.wait(_POLL_S):
+            if stop.requested:
                 if not ended.wait(seconds):
                     act()
                 return
