@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import func, insert, select, text, update
 
-from exporter.errors import StateError
 from exporter.ledger import exact_links, whole_runs
 from exporter.ledger.dead import write_letter
+from exporter.ledger.outbox_rows import leave, row_of
 from exporter.ledger.progress import chunks, count, counted, mark_done, outbox_scope
 from exporter.ledger.records import OutboxCounts, OutboxRow
 from exporter.ledger.schema import letters, outbox, units
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from exporter.ledger.database import Database
     from exporter.ledger.exact_links import Ends
-    from exporter.ledger.records import Lease, OutboxEvent, OutboxMark
+    from exporter.ledger.records import Lease, OutboxMark
 
 RESPONSE_LIMIT = 4000
 """How many characters of a destination's answer are kept."""
@@ -329,39 +329,9 @@ def _enter(connection: Connection, destination: str, marks: Sequence[OutboxMark]
                 continue
             newest[name] = event.content_hash
             leaving += replaceable.pop(name, [])
-            entering.append(_row(destination, mark.unit_key, event, now))
-    _leave(connection, destination, leaving)
+            entering.append(row_of(destination, mark.unit_key, event, now))
+    leave(connection, destination, leaving)
     if entering:
         connection.execute(insert(outbox), entering)
         count(connection, outbox_scope(destination), {"pending": len(entering)})
     return len(entering)
-
-
-def _row(destination: str, unit_key: str, event: OutboxEvent, now: int) -> dict[str, object]:
-    if not event.body:
-        raise StateError("An event without a body cannot enter the outbox.", run_id=event.run_id)
-    return {
-        "destination": destination,
-        "unit_key": unit_key,
-        "lane": event.lane,
-        "run_id": event.run_id,
-        "event_type": event.event_type,
-        "event_time": event.event_time,
-        "content_hash": event.content_hash,
-        "body": event.body,
-        "state": "queued",
-        "attempts": 0,
-        "entered_ms": now,
-    }
-
-
-def _leave(connection: Connection, destination: str, leaving: Sequence[tuple[int, str]]) -> None:
-    """Remove rows that a newer event makes needless, and their dead letters."""
-    states = Counter(state for _, state in leaving)
-    for part in chunks(seq for seq, _ in leaving):
-        connection.execute(delete(outbox).where(outbox.c.seq.in_(part)))
-        if states["dead"]:
-            connection.execute(
-                delete(letters).where(letters.c.what == "event", letters.c.subject.in_(part))
-            )
-    count(connection, outbox_scope(destination), {"dead": -states["dead"]})

@@ -16,13 +16,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import and_, delete, func, insert, select, text, update
+from sqlalchemy import and_, func, insert, select, text, update
 
 from exporter.ledger import exact_links
+from exporter.ledger.outbox_rows import PARKED, leave, row_of
 from exporter.ledger.progress import IS_PENDING, chunks, count, outbox_scope, upsert
 from exporter.ledger.recording import name_hash
 from exporter.ledger.records import OutboxRow
-from exporter.ledger.schema import flows, heads, letters, outbox, unit_sinks, units
+from exporter.ledger.schema import flows, heads, outbox, unit_sinks, units
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     AnyRow = Row[*tuple[Any, ...]]  # Any: columns are read by name
 
 WITHHELD = "withheld"
-PARKED = "parked"
 _NO_BOUND = 2**63 - 1
 _START = "START"
 _IS_QUEUED = text("outbox.state = 'queued'")
@@ -107,10 +107,10 @@ def enter(connection: Connection, destination: str, marks: Sequence[OutboxMark],
         else:
             leaving += before
             entering += [
-                _row(destination, mark.unit_key, position, event, now)
+                row_of(destination, mark.unit_key, event, now, position)
                 for position, event in enumerate(mark.events)
             ]
-    _leave(connection, destination, leaving)
+    leave(connection, destination, [(row.seq, row.state) for row in leaving])
     if entering:
         connection.execute(insert(outbox), entering)
     count(connection, outbox_scope(destination), {"pending": len(entering), WITHHELD: withheld})
@@ -327,46 +327,12 @@ def _corrections(
     for position, event in changed:
         old = ended.get(event.run_id)
         if old is None:
-            entering.append(_row(destination, mark.unit_key, position, event, now))
+            entering.append(row_of(destination, mark.unit_key, event, now, position))
         elif event.event_type != _START:
-            row = _row(destination, mark.unit_key, position, event, now)
+            row = row_of(destination, mark.unit_key, event, now, position)
             entering.append({**row, "revision": old.revision + 1, "corrects": True})
             leaving.append(old)
     return entering, leaving
-
-
-def _row(
-    destination: str, unit_key: str, position: int, event: OutboxEvent, now: int
-) -> dict[str, object]:
-    return {
-        "destination": destination,
-        "unit_key": unit_key,
-        "lane": event.lane,
-        "run_id": event.run_id,
-        "event_type": event.event_type,
-        "event_time": event.event_time,
-        "content_hash": event.content_hash,
-        "body": event.body,
-        "state": "queued",
-        "attempts": 0,
-        "entered_ms": now,
-        "position": position,
-        "revision": 0,
-        "corrects": False,
-    }
-
-
-def _leave(connection: Connection, destination: str, leaving: Sequence[AnyRow]) -> None:
-    """Remove rows that newer ones take the place of, and their dead letters."""
-    states = Counter(row.state for row in leaving)
-    for part in chunks(row.seq for row in leaving):
-        connection.execute(delete(outbox).where(outbox.c.seq.in_(part)))
-        if states["dead"]:
-            connection.execute(
-                delete(letters).where(letters.c.what == "event", letters.c.subject.in_(part))
-            )
-    changes = {"pending": -states["queued"] - states[PARKED], "dead": -states["dead"]}
-    count(connection, outbox_scope(destination), changes)
 
 
 def _had(

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exporter.hierarchy import RunSnapshot
-    from exporter.ledger import Made
     from exporter.sinks.openlineage import DeliveryReport, Outcome
     from exporter.sinks.openlineage.destination import DueEvent
 
@@ -378,44 +377,50 @@ def test_a_start_is_answered_before_the_end_of_its_run_leaves(bench: Bench, orde
 EXACT = replace(MARQUEZ, exact_links=True)
 
 
-def _makes(run: RunSnapshot) -> tuple[Made, ...]:
-    return tuple(made for event in events_of(run) for made in made_by(event))
+def _read_the_first(bench: Bench, days: int, *, exact: bool) -> list[RunSnapshot]:
+    """Queue runs of a pipeline, and one of another that reads the model of the first; give all."""
+    producer = story("train", days=days, fails_on=0)
+    runs = [*producer, day_of("serve", 5, reads=producer[0])]
+    bench.outbox.see(runs)
+    marks = []
+    for run in runs:
+        events = run_events(run, NAMING)
+        mark = OutboxMark("openlineage/events", run_key(run), "f", events, True)
+        makes = tuple(made for event in events_of(run) for made in made_by(event))
+        marks.append(mark._replace(datasets=datasets_of(events), makes=makes if exact else ()))
+    bench.outbox.ledger.outbox.enqueue(bench.outbox.lease, marks, bench.outbox.clock.now_ms())
+    return runs
+
+
+def _deliver_exactly(bench: Bench, *, exact: bool = True) -> DeliveryReport:
+    destination = HttpDestination("events", bench.catalog.url, profile=EXACT)
+    try:
+        return deliver(
+            bench.outbox.ledger,
+            bench.outbox,
+            destination,
+            clock=bench.outbox.clock,
+            stop=bench.outbox.stop,
+            order="runs",
+            exact_links=exact,
+        )
+    finally:
+        destination.close()
 
 
 @pytest.mark.parametrize("exact", [True, False], ids=["exact", "newest"])
 def test_a_reader_of_an_older_version_is_linked_to_it_where_that_is_asked_for(
     bench: Bench, exact: bool
 ) -> None:
-    producer = story("train", days=3, fails_on=0)
-    reader = day_of("serve", 5, reads=producer[0])
-    runs = [*producer, reader]
-    now = bench.outbox.clock.now_ms()
-    bench.outbox.see(runs)
-    marks = []
-    for run in runs:
-        events = run_events(run, NAMING)
-        datasets = datasets_of(events)
-        mark = OutboxMark("openlineage/events", run_key(run), "f", events, True, datasets)
-        marks.append(mark._replace(makes=_makes(run)) if exact else mark)
-    bench.outbox.ledger.outbox.enqueue(bench.outbox.lease, marks, now)
-    destination = HttpDestination("events", bench.catalog.url, profile=EXACT)
-    report = deliver(
-        bench.outbox.ledger,
-        bench.outbox,
-        destination,
-        clock=bench.outbox.clock,
-        stop=bench.outbox.stop,
-        order="runs",
-        exact_links=exact,
-    )
-    destination.close()
+    runs = _read_the_first(bench, 3, exact=exact)
+    report = _deliver_exactly(bench, exact=exact)
     assert (report.delivered, bench.outbox.counts().pending) == (40, 0)
     right = picture_of([events_of(run) for run in by_end(runs)])
     found = answers_of(bench.catalog.url, right)
-    importer = events_of(reader)[2]
+    importer = events_of(runs[-1])[2]
     assert importer["job"]["name"] == "serve.importer"
     (links,) = found.links[importer["run"]["runId"]].values()
-    trainers = [events_of(run)[4]["run"]["runId"] for run in producer]
+    trainers = [events_of(run)[4]["run"]["runId"] for run in runs[:-1]]
     assert links == {trainers[0] if exact else trainers[2]}
     right.links[importer["run"]["runId"]] = found.links[importer["run"]["runId"]]
     assert found == right
@@ -423,14 +428,7 @@ def test_a_reader_of_an_older_version_is_linked_to_it_where_that_is_asked_for(
 
 
 def test_trouble_while_an_older_version_is_shown_again_is_made_good(bench: Bench) -> None:
-    producer = story("train", days=2, fails_on=0)
-    runs = [*producer, day_of("serve", 5, reads=producer[0])]
-    bench.outbox.see(runs)
-    for run in runs:
-        events = run_events(run, NAMING)
-        mark = OutboxMark("openlineage/events", run_key(run), "f", events, True)
-        mark = mark._replace(datasets=datasets_of(events), makes=_makes(run))
-        bench.outbox.ledger.outbox.enqueue(bench.outbox.lease, [mark], 1)
+    runs = _read_the_first(bench, 2, exact=True)
     count = [0]
 
     def before(_event: Json) -> Reply | None:
@@ -438,17 +436,7 @@ def test_trouble_while_an_older_version_is_shown_again_is_made_good(bench: Bench
         return Reply(503) if count[0] in (23, 26) else None
 
     bench.catalog.before = before
-    destination = HttpDestination("events", bench.catalog.url, profile=EXACT)
-    report = deliver(
-        bench.outbox.ledger,
-        bench.outbox,
-        destination,
-        clock=bench.outbox.clock,
-        stop=bench.outbox.stop,
-        order="runs",
-        exact_links=True,
-    )
-    destination.close()
+    report = _deliver_exactly(bench)
     assert (report.retried, report.dead, bench.outbox.counts().pending) == (2, 0, 0)
     right = picture_of([events_of(run) for run in by_end(runs)])
     found = answers_of(bench.catalog.url, right)
@@ -457,7 +445,7 @@ def test_trouble_while_an_older_version_is_shown_again_is_made_good(bench: Bench
         right.versions,
         right.newest,
     )
-    importer = events_of(runs[2])[2]["run"]["runId"]
+    importer = events_of(runs[-1])[2]["run"]["runId"]
     assert found.links[importer] == {
-        name: {events_of(producer[0])[4]["run"]["runId"]} for name in right.links[importer]
+        name: {events_of(runs[0])[4]["run"]["runId"]} for name in right.links[importer]
     }
