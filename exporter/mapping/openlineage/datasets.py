@@ -18,6 +18,7 @@ from exporter.mapping.openlineage import dataset_facets, own
 from exporter.mapping.openlineage.outside import named_outside
 from exporter.mapping.openlineage.places import Places, any_place
 from exporter.mapping.openlineage.tables import LineageTable
+from exporter.mapping.openlineage.text import without_password
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -218,7 +219,8 @@ class RunDatasets:
         place = self._places.named(artifact.uri) or any_place(artifact.uri)
         if place is not None:
             return DatasetName(*self._names.place(place))
-        return DatasetName(*self._names.own(artifact.name or artifact.uri or artifact.id))
+        shown = artifact.name or without_password(artifact.uri) or artifact.id
+        return DatasetName(*self._names.own(shown))
 
     def _logical(self, step: str, output: str) -> DatasetName:
         name = self._names.dataset(self._pipeline, step, output)

@@ -7,6 +7,7 @@ hash never sees what they stand for.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ MAX_PARAMETERS = 500
 MAX_TAGS = 100
 CODE_BYTES = 60_000
 
+_WEB_USER = re.compile(r"^(https?://)[^/?#\s]*@", re.IGNORECASE)
 _ENGINES = {"zenml": "ZenML", "tfx": "TFX", "kfp": "Kubeflow Pipelines"}
 
 
@@ -231,11 +233,11 @@ def _moment(value: Value) -> str | None:
 
 
 def _web_address(url: str) -> str:
-    """Turn `git@host:path` into the address that catalogs can link to."""
+    """Turn `git@host:path` into the address that catalogs can link to, without user and token."""
     if url.startswith("git@") and ":" in url and "://" not in url:
         host, _, path = url.removeprefix("git@").partition(":")
         return f"https://{host}/{path.removesuffix('.git')}"
-    return url
+    return _WEB_USER.sub(r"\1", url)
 
 
 def _engine_version(run: RunSnapshot) -> str:

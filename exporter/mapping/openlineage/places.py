@@ -16,6 +16,8 @@ from functools import cached_property
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
+from exporter.mapping.openlineage.text import without_password
+
 _URI = re.compile(
     r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.\-]*):"
     r"(?://(?:(?P<user>[^/?#]*)@)?(?P<authority>[^/?#]*))?"
@@ -124,6 +126,7 @@ def _parsed(uri: str) -> _Uri | None:
     text = uri.strip()
     if len(text) > _LONGEST:
         return None
+    text = without_password(text)  # also one with a slash, which would end the host
     if found := _ARN.fullmatch(text):
         return _Uri(found["scheme"], "", found["where"], "", found["path"], {}, "")
     if text[:5].lower() == "jdbc:":

@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 MAX_TEXT = 10_000
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _INT64 = 2**63
-_PASSWORD = re.compile(r"(?<=://)([^/?#\s:@]*):[^/?#\s]*@")
+# A password may hold a slash or an at, as URL parsers of databases take it; `:8020/a@b` is a port.
+_PASSWORD = re.compile(r"(?<=://)([^/?#\s:@\[]*):(?:[^/?#\s]*|(?![0-9]+(?:[/?#,]|\Z))[^\s\"'<>]*)@")
+_TOKEN = re.compile(r"(?<=http://|ttps://)[^/?#\s:@]+@", re.IGNORECASE)
+_NAMED_SECRET = re.compile(
+    r"((?<=[?&;])[\w.\-]*"
+    r"(?:token|secret|sig|signature|credential|passphrase|api_?key|"
+    r"(?:access|account|private|secret)_?key)=|"
+    r"(?<![a-z])(?:password|passwd|pwd)=)[^&;\s\"'<>#]+",
+    re.IGNORECASE,
+)
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _URI_SAFE = "%:/?#@!$&'()*+,;=-._~"
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*:")
@@ -59,10 +68,15 @@ def value_text(value: Value) -> str:
 
 
 def without_password(text: str) -> str:
-    """Give the text with the password of every URL in it shown as `***`."""
-    if "://" not in text or "@" not in text:
-        return text
-    return _PASSWORD.sub(r"\1:***@", text)
+    """Give the text with the secrets of URLs and connection strings in it shown as `***`.
+
+    They are passwords, the lone user of a web address, which is a token, and what a query names as
+    a secret, such as the signature of a shared link.
+    """
+    if "@" in text and "://" in text:
+        text = _PASSWORD.sub(r"\1:***@", text)
+        text = _TOKEN.sub("***@", text)
+    return _NAMED_SECRET.sub(r"\1***", text) if "=" in text else text
 
 
 def safe_uri(uri: str) -> str:
