@@ -15,7 +15,12 @@ from support.lineage_samples import ROOT, training_run
 from support.strategies import odd_text
 
 from exporter.errors import ConfigError
-from exporter.mapping.openlineage import LineageNaming, naming_from_yaml, run_events
+from exporter.mapping.openlineage import (
+    CatalogProfile,
+    LineageNaming,
+    naming_from_yaml,
+    run_events,
+)
 from exporter.mapping.openlineage.naming import (
     NAME_LENGTH,
     RunNames,
@@ -26,7 +31,9 @@ from exporter.mapping.openlineage.naming import (
 from exporter.mapping.openlineage.text import bounded_text, clean_text, value_text
 
 NAMES = RunNames.of(training_run(), LineageNaming(), "id")
-PLAIN = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_ -]{0,50}", fullmatch=True)
+PLAIN = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_ -]{0,50}", fullmatch=True).filter(
+    lambda name: not re.search("-[0-9a-f]{8}$", name)
+)
 
 
 @given(PLAIN)
@@ -51,6 +58,36 @@ def test_different_names_stay_different(one: str, other: str) -> None:
     assert (clean_part(one, 80) == clean_part(other, 80)) == (one == other)
     assert (clean_name(one) == clean_name(other)) == (one == other)
     assert (clean_namespace_part(one) == clean_namespace_part(other)) == (one == other)
+
+
+@given(odd_text(), st.sampled_from([53, 80]))
+@example("9lives", 80)
+@example("a.b", 80)
+@example("a\x01b", 80)
+@example("x" * 100, 80)
+@example("", 80)
+def test_a_name_that_reads_like_a_changed_one_is_told_apart(name: str, limit: int) -> None:
+    for clean in (
+        lambda text: clean_part(text, limit),
+        lambda text: clean_part(text, limit, dots="keep"),
+        lambda text: clean_name(text, limit),
+        clean_namespace_part,
+    ):
+        once = clean(name)
+        assert once == name or clean(once) != once
+
+
+@given(odd_text())
+@example("b")
+def test_no_pipeline_with_a_dot_is_a_step_of_another(step: str) -> None:
+    names = replace(NAMES, profile=CatalogProfile("keep", dots="keep").content)
+    changed = replace(names, pipeline=clean_part(f"a.{step}", 120, dots="keep"))
+    inner = replace(names, pipeline="a")
+    assert changed.pipeline != inner.step(changed.pipeline.partition(".")[2])
+
+
+def test_a_name_that_ends_with_a_date_stays_as_it_is() -> None:
+    assert clean_part("train-20231114", 80) == "train-20231114"
 
 
 @given(odd_text(), odd_text())

@@ -1,8 +1,10 @@
 r"""Names of jobs, datasets, runs and lanes.
 
-Different originals never share a name: whatever cleaning changes gets a tail of its hash, and since
-the dot separates `<pipeline>.<step>.<output>`, a dot inside one of them counts as a change. The
-originals are kept in our own facets.
+Different originals never share a name: whatever cleaning changes gets a tail of its hash, a name
+that itself ends like one too, and since the dot separates `<pipeline>.<step>.<output>`, a dot
+inside one of them counts as a change. The originals are kept in our own facets.
+
+A place outside that only looks changed keeps its name: other producers report the same.
 
 Source: Marquez' rules for namespaces (`[a-zA-Z:;=/0-9_\-.@+]{1,1024}`) and node ids,
 https://github.com/MarquezProject/marquez/issues/2921; DataHub cuts a job's name at its first dot.
@@ -39,6 +41,8 @@ PIPELINE_LENGTH, STEP_LENGTH, OUTPUT_LENGTH = 120, 80, 53
 NAME_LENGTH = 255
 _NAMESPACE_PART_LENGTH, _NAMESPACE_LENGTH = 200, 1024
 _TAIL_DIGITS = 8
+# A tail has a letter, so that a name that ends with a date is not taken for one that was changed.
+_TAIL = re.compile(r"-(?=[0-9]{0,7}[a-f])[0-9a-f]{8}\Z")
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _NAMESPACE_CHANGES = re.compile(r"[^a-zA-Z0-9_\-.@+]")
@@ -130,17 +134,17 @@ def clean_part(name: str, limit: int, *, dots: Dots = "replace") -> str:
         clean = clean.replace(".", "_")
     if _is_digit_first(clean) or clean.startswith("//"):
         clean = f"_{clean}"
-    return _tailed(name, clean, limit) if dotted else _with_tail(name, clean, limit)
+    return _tailed(name, clean, limit) if dotted else _told_apart(name, clean, limit)
 
 
 def clean_namespace_part(name: str) -> str:
     """Make one part of a namespace of characters that every catalog takes."""
-    return _with_tail(name, _NAMESPACE_CHANGES.sub("_", name), _NAMESPACE_PART_LENGTH)
+    return _told_apart(name, _NAMESPACE_CHANGES.sub("_", name), _NAMESPACE_PART_LENGTH)
 
 
 def clean_name(name: str, limit: int = NAME_LENGTH) -> str:
     """Make a whole name, such as a file's path: as `clean_part`, but dots stay."""
-    return _with_tail(name, _shown(name), limit)
+    return _told_apart(name, _shown(name), limit)
 
 
 def clean_place(place: Place, profile: ContentProfile) -> tuple[str, str]:
@@ -239,6 +243,13 @@ def _part(name: str, share: int, profile: ContentProfile) -> str:
     return clean_part(name, limit, dots=profile.dots)
 
 
+def _told_apart(original: str, clean: str, limit: int) -> str:
+    """Give the clean name; one that reads like the changed form of another is changed itself."""
+    if _TAIL.search(original):
+        return _tailed(original, clean, limit)
+    return _with_tail(original, clean, limit)
+
+
 def _with_tail(original: str, clean: str, limit: int) -> str:
     if clean == original and clean and len(clean) <= limit:
         return clean
@@ -246,7 +257,10 @@ def _with_tail(original: str, clean: str, limit: int) -> str:
 
 
 def _tailed(original: str, clean: str, limit: int) -> str:
-    digest = hashlib.sha256(original.encode("utf-8", "surrogatepass")).hexdigest()[:_TAIL_DIGITS]
+    digest = hashlib.sha256(original.encode("utf-8", "surrogatepass")).hexdigest()
+    if digest[:_TAIL_DIGITS].isdigit():
+        digest = "abcdef"[int(digest[0]) % 6] + digest[1:]
+    digest = digest[:_TAIL_DIGITS]
     return f"{clean[: limit - _TAIL_DIGITS - 1] or '_'}-{digest}"
 
 
