@@ -96,6 +96,15 @@ Json = dict[str, Any]  # Any: a parsed event
             "snowflake://org-acct.snowflakecomputing.com/SHOP.SALES.ORDERS",
             theirs.Snowflake("org", "acct", "SHOP", "SALES", "ORDERS"),
         ),
+        (
+            "azurekusto://c1.kusto.windows.net/shop/orders",
+            theirs.AzureDataExplorer("c1", "shop", "orders"),
+        ),
+        ("azurecosmos://h/dbs/shop/colls/orders", theirs.AzureCosmosDB("h", "shop", "orders")),
+        (
+            "pubsub:topic:shop:orders",
+            theirs.PubSubNaming(theirs.PubSubResourceType.TOPIC, "shop", "orders"),
+        ),
         ("trino://h:8443/hive/sales/orders", theirs.Trino("h", "8443", "hive", "sales", "orders")),
         ("hive://h:10000/sales.orders", theirs.Hive("h", "10000", "sales", "orders")),
         ("sqlserver://h/sales/orders", theirs.AzureSynapse("h", "1433", "sales", "orders")),
@@ -126,6 +135,37 @@ def test_a_uri_has_the_name_that_the_public_client_gives(uri: str, by_the_client
         by_the_client.get_name(),
     )
     assert clean_place(place, ContentProfile()) == (place.namespace, place.name)
+
+
+@pytest.mark.parametrize(
+    ("host", "account"),
+    [
+        ("org-acct", "org-acct"),
+        ("org-acct-eu.snowflakecomputing.com", "org-acct-eu"),
+        ("xy12345", "xy12345.us-west-1.aws"),
+        ("xy12345.eu-west-1", "xy12345.eu-west-1.aws"),
+        ("xy12345.west-europe.azure", "xy12345.west-europe.azure"),
+        ("xy12345.snowflakecomputing.com", "xy12345.us-west-1.aws"),
+        ("xy12345.eu-west-1.snowflakecomputing.com", "xy12345.eu-west-1.aws"),
+        ("xy12345.us-central1.gcp.snowflakecomputing.com", "xy12345.us-central1.gcp"),
+    ],
+)
+def test_a_snowflake_account_is_named_as_dbt_and_airflow_report_it(host: str, account: str) -> None:
+    # https://github.com/OpenLineage/OpenLineage, openlineage.common.provider.snowflake
+    place = PLACES.named(f"snowflake://me:pw@{host}/SHOP/MARTS/ORDERS")
+    assert place == Place(f"snowflake://{account}", "SHOP.MARTS.ORDERS", "TABLE")
+
+
+@pytest.mark.parametrize(
+    ("uri", "name"),
+    [
+        ("mssql+pyodbc://u:p@h/shop/sales/orders", "shop.sales.orders"),
+        ("mssql://h:1433/shop?table=orders", "shop.dbo.orders"),
+    ],
+)
+def test_a_table_of_sql_server_has_its_database(uri: str, name: str) -> None:
+    # https://docs.cloud.google.com/dataplex/docs/openlineage-mapping
+    assert PLACES.named(uri) == Place("mssql://h:1433", name, "TABLE")
 
 
 def test_unity_catalog_is_named_as_the_specification_says() -> None:
@@ -337,6 +377,11 @@ def test_one_place_that_is_artifact_and_parameter_is_one_input() -> None:
             {"places": [{"schemes": ["s3"], "namespace": "x", "name": "x", "defaults": [1]}]},
             "defaults",
         ),
+        ({"places": [{"schemes": ["s3"], "namespace": "x", "name": "x", "host": "{a"}]}, "host"),
+        (
+            {"places": [{"schemes": ["s3"], "namespace": "x", "name": "x", "host": "{a}.{a}"}]},
+            "twice",
+        ),
         ({"facts": []}, "table"),
         ({"facts": {"comit": []}}, "commit"),
         ({"facts": {"commit": "git_sha"}}, "list of names"),
@@ -344,7 +389,7 @@ def test_one_place_that_is_artifact_and_parameter_is_one_input() -> None:
         ({"statistics": "yes"}, "true or false"),
         ({"source_code": "git@host"}, "source_code"),
     ],
-    ids=range(18),
+    ids=range(20),
 )
 def test_a_wrong_rule_is_said(raw: Json, said: str) -> None:
     with pytest.raises(ConfigError) as caught:

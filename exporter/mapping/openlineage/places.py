@@ -12,7 +12,7 @@ import re
 import string
 from collections.abc import Mapping  # noqa: TC003 - the types of the fields are read at run time
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
@@ -25,7 +25,8 @@ _URI = re.compile(
     re.DOTALL,
 )
 _ARN = re.compile(r"(?P<scheme>arn:[a-z0-9-]+:[a-z0-9-]+):(?P<where>[^:/]*:[^:/]*):(?P<path>.+)")
-_LONGEST = 4_000
+_HOST_PIECES = re.compile(r"(\{([a-z_]+)\}|\*|[^{}*]+)")
+_LONGEST, _LONGEST_HOST = 4_000, 255
 _TABLE_KEYS = ("table", "tablename", "table_name")
 _SCHEMA_KEYS = ("schema", "currentschema")
 
@@ -43,10 +44,10 @@ class PlaceRule:
     """How URIs of some schemes are named.
 
     `namespace` and `name` are templates of `scheme`, `user`, `host`, `port`, `path` and what `host`
-    and `parts` name. `host` is the host by its dotted segments, `*` for any one: without a fit the
-    rule does not apply. `parts` are the identifiers a table's path has, in order, apart by slash or
-    dot; the host is the first of them where the namespace has no host. `defaults` fill in for parts
-    that are missing.
+    and `parts` name. `host` is the host by its dotted segments, `*` for any one, `{a}-{b}` for two
+    words in one: without a fit the rule does not apply. `parts` are the identifiers a table's path
+    has, in order, apart by slash or dot; the host is the first of them where the namespace has no
+    host. `defaults` fill in for parts that are missing.
     """
 
     schemes: tuple[str, ...]
@@ -179,17 +180,19 @@ def _by_rule(rule: PlaceRule, uri: _Uri, table: str) -> Place | None:
     return Place(namespace.format_map(values), rule.name.format_map(values), rule.type)
 
 
-def _segments(pattern: str, host: str) -> dict[str, str] | None:
-    wanted, given = pattern.split("."), host.split(".")
-    if len(wanted) != len(given):
-        return None
-    found: dict[str, str] = {}
-    for want, have in zip(wanted, given, strict=True):
-        if want.startswith("{"):
-            found[want.strip("{}")] = have
-        elif want not in ("*", have):
-            return None
-    return found
+def _segments(pattern: str, host: str) -> Mapping[str, str] | None:
+    found = _host_pattern(pattern).fullmatch(host) if len(host) <= _LONGEST_HOST else None
+    return None if found is None else found.groupdict()
+
+
+@lru_cache(maxsize=256)
+def _host_pattern(pattern: str) -> re.Pattern[str]:
+    """Spell a pattern of a host as an expression; the first of two words in a segment is short."""
+    spelled = [
+        "[^.]+" if piece == "*" else f"(?P<{name}>[^.]+?)" if name else re.escape(piece)
+        for piece, name in _HOST_PIECES.findall(pattern)
+    ]
+    return re.compile("".join(spelled))
 
 
 def _identifiers(rule: PlaceRule, uri: _Uri, table: str) -> dict[str, str] | None:

@@ -14,6 +14,7 @@ from exporter.mapping.openlineage.places import PlaceRule
 
 _TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _LITERAL = re.compile(r"[a-zA-Z:/0-9_\-.@+]*")
+_HOST = re.compile(r"(\{[a-z_]{1,30}\}|[a-zA-Z0-9.\-]|\*)*")
 _PART = re.compile(r"[a-z_]{1,30}")
 _BASIC = frozenset({"scheme", "user", "host", "port", "path"})
 _WHERE = "in the OpenLineage mapping"
@@ -108,7 +109,14 @@ def _rule(where: str, value: Any) -> PlaceRule:  # Any: parsed YAML
 
 
 def _check_templates(where: str, values: dict[str, Any]) -> None:  # Any: parsed YAML
-    named = {part.strip("{}") for part in values.get("host", "").split(".") if "{" in part}
+    host = values.get("host", "")
+    if not _HOST.fullmatch(host):
+        raise ConfigError(
+            f"{where}: host is {host!r}.", hint="Such as {account}.example.com, * for any segment."
+        )
+    named = set(re.findall(r"\{([a-z_]+)\}", host))
+    if host.count("{") != len(named):
+        raise ConfigError(f"{where}: host names a part twice.")
     allowed = _BASIC | named | set(values["parts"])
     if not all(_PART.fullmatch(part) for part in named | set(values["parts"])):
         raise ConfigError(f"{where}: names of parts are lower-case letters and _.")
