@@ -25,6 +25,7 @@ from support.lineage_samples import (
 from exporter.hierarchy import Artifact, Content, Parameter, Port, Step, StepRef, run_key
 from exporter.hierarchy.times import iso_from_ms
 from exporter.mapping.openlineage import LineageNaming, run_events
+from exporter.mapping.openlineage.facets import parameter_text
 from exporter.mapping.openlineage.ids import lineage_run_id
 from exporter.sinks.openlineage.check import EventCheck
 
@@ -437,3 +438,23 @@ def test_a_run_of_ten_thousand_shards_makes_an_event_of_bounded_size() -> None:
     assert len(event.body) < 64_000
     facet = json.loads(event.body)["outputs"][0]["facets"]["pipelineExporter_artifact"]
     assert (facet["count"], len(facet["artifacts"])) == (10_000, 100)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("password", "***"),
+        ("db_password", "***"),
+        ("step.api_key", "***"),
+        ("APIKEY", "***"),
+        ("aws_secret_access_key", "***"),
+        ("auth-token", "***"),
+        ("access_token", "***"),
+        ("max_tokens", "hidden"),
+        ("tokenizer", "hidden"),
+        ("primary_key", "hidden"),
+        ("compass", "hidden"),
+    ],
+)
+def test_a_parameter_named_as_a_secret_is_masked(name: str, shown: str) -> None:
+    assert parameter_text(Parameter(name, "hidden")) == shown

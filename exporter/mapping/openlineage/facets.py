@@ -34,6 +34,11 @@ BASE = "\x00"
 ADAPTER = "\x00\x00"
 EVENT_SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 OWN_VERSION = "1-0-0"
+_NAMED_SECRET = re.compile(
+    r"(?:^|[^a-z])(?:password|passwd|secret|(?:api|access|private|secret)[_-]?key|"
+    r"(?:api|auth|access|bearer)[_-]?token)$",
+    re.IGNORECASE,
+)
 MAX_PARAMETERS = 500
 MAX_TAGS = 100
 CODE_BYTES = 60_000
@@ -107,7 +112,9 @@ def execution_parameters(parameters: Iterable[tuple[str, Parameter]]) -> Json | 
 
 
 def parameter_text(parameter: Parameter, limit: int = 10_000) -> str:
-    """Spell a parameter's value, bounded, without passwords."""
+    """Spell a parameter's value, bounded, without passwords; one named as a secret is masked."""
+    if _NAMED_SECRET.search(parameter.name):
+        return "***"
     text = parameter.text if parameter.text is not None else value_text(parameter.value)
     return bounded_text(without_password(text), limit)
 
