@@ -63,6 +63,7 @@ def test_a_lease_that_ran_out_may_be_renewed_until_somebody_takes_it(ledger: Led
     assert holder.owner == "two"
 
 
+WHOLE = "openlineage/whole"
 WRITES: dict[str, Callable[[Ledger, Lease], object]] = {
     "save_cursor": lambda g, t: g.units.save_cursor(t, STACK, {"at": 9}, "policy"),
     "register_sinks": lambda g, t: g.units.register_sinks(t, STACK, ["another"]),
@@ -90,6 +91,7 @@ WRITES: dict[str, Callable[[Ledger, Lease], object]] = {
     "enqueue": lambda g, t: g.outbox.enqueue(
         t, [OutboxMark(LINEAGE, key(1), "first", events(7))], 9
     ),
+    "next_runs": lambda g, t: g.outbox.next_runs(t, WHOLE, limit=9, now=9),
     "acknowledge": lambda g, t: g.outbox.acknowledge(t, LINEAGE, [1], 9),
     "retry_event": lambda g, t: g.outbox.retry_event(t, 1, next_at=99, status=500, body="b"),
     "dead_event": lambda g, t: g.outbox.dead_event(t, 1, status=400, body="b", now=9),
@@ -104,6 +106,10 @@ def test_no_write_of_a_former_leader_changes_a_single_row(ledger: Ledger) -> Non
     ledger.units.register_sinks(first, STACK, [MLFLOW, LINEAGE])
     ledger.units.record(first, STACK, [seen(1, artifacts=("a",))], 1)
     ledger.outbox.enqueue(first, [OutboxMark(LINEAGE, key(1), "first", events(1))], 1)
+    half = OutboxMark(WHOLE, key(1), "first", [*events(2), *events(3)], whole=True)
+    ledger.outbox.enqueue(first, [half], 1)
+    sent = ledger.outbox.next_runs(first, WHOLE, limit=9, now=1)
+    ledger.outbox.acknowledge(first, WHOLE, [sent[0].seq], 1, whole=True)
     ledger.units.fail_run(first, STACK, "8", pipeline="p", run="r", error="e", kind="k", now=1)
     ledger.leases.acquire("two", 60)
     before = dump(ledger)
