@@ -7,7 +7,7 @@ what the runs say, whatever came in between.
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from support.lineage_story import by_end, day_of, events_of, story
 from support.openlineage_server import Reply
 
 from exporter.config.resources import load_mapping
+from exporter.errors import SinkUnavailable
 from exporter.hierarchy import run_key
 from exporter.ledger import OutboxMark
 from exporter.mapping.openlineage import profile_from_yaml, run_events
@@ -63,6 +64,8 @@ class _Mortal(HttpDestination):
 class Bench:
     """A ledger, a catalog, and a process that delivers from one to the other."""
 
+    exact = False
+
     def __init__(self, outbox: LineageOutbox, catalog: FakeMarquez) -> None:
         self.outbox = outbox
         self.catalog = catalog
@@ -84,10 +87,20 @@ class Bench:
             clock=self.outbox.clock,
             stop=self.outbox.stop,
             order="runs",
+            exact_links=self.exact,
         )
 
     def queue(self, runs: Sequence[RunSnapshot]) -> int:
-        return self.outbox.queue(list(runs), whole=True)
+        marks = []
+        for run in runs:
+            events = run_events(run, NAMING)
+            makes = tuple(made for event in events_of(run) for made in made_by(event))
+            mark = OutboxMark("openlineage/events", run_key(run), "f", events, True)
+            mark = mark._replace(datasets=datasets_of(events), makes=makes if self.exact else ())
+            marks.append(mark)
+        self.outbox.record(list(runs))
+        now = self.outbox.clock.now_ms()
+        return self.outbox.ledger.outbox.enqueue(self.outbox.lease, marks, now)
 
     def told(self) -> list[str]:
         """Give `run eventType` of what the catalog took, pipelines' own events by their run."""
@@ -167,28 +180,56 @@ def test_a_run_that_was_interrupted_comes_again_from_its_first_event(bench: Benc
     assert_right(bench, runs)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_REFUSALS = {
+    "refused": Reply(422, b'{"errors":["job.facets.x must not be null"]}'),
+    "failed on": Reply(500, b"oops", "text/plain"),
+    "in trouble": Reply(503),
+}
+
+
+def _deliver_under(bench: Bench, data: st.DataObject, ids: list[str]) -> None:
+    """Deliver to a catalog that takes some runs' events not, by a process that dies at times."""
+    bad = set(data.draw(st.lists(st.sampled_from(ids), max_size=2)))
+    reply = _REFUSALS[data.draw(st.sampled_from(sorted(_REFUSALS)))]
+    bench.catalog.before = lambda event: reply if event["run"]["runId"] in bad else None
+    stops = data.draw(st.lists(st.integers(0, 30), max_size=2))
+    for stop in (*stops, None):
+        with suppress(Killed, SinkUnavailable):
+            bench.deliver(dies_after=stop)
+        bench.outbox.clock.ms += 7_200_000
+    bench.catalog.before = lambda _event: None
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_killed_anywhere_and_delivered_again_is_right(
+def test_killed_and_refused_anywhere_and_repaired_is_right(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    producer = story("train", days=3, fails_on=2)
-    consumer = [day_of("serve", day, reads=run) for day, run in enumerate(producer, 1) if day != 2]
+    producer = story("train", days=3, fails_on=data.draw(st.sampled_from([0, 2, 3])))
+    consumer = [day_of("serve", int(r.name[-1]), reads=r) for r in producer]
     consumer = [replace(run, end=(run.end or 0) + 60_000) for run in consumer]
-    runs = [*producer, *consumer, *story("other", days=2)]
+    alone = story("other", days=2)
+    runs = [*producer, *consumer, *alone]
+    exact = data.draw(st.booleans())
+    # A reader that comes late is linked to what another pipeline made last, unless exactly; and
+    # to nothing at all where what it read was refused.
+    refused = (*consumer, *alone) if exact else alone
+    ids = sorted({e["run"]["runId"] for run in refused for e in events_of(run)})
     with opened_bench(tmp_path_factory.mktemp("killed")) as bench:
+        bench.exact = exact
         order = data.draw(st.permutations(runs))
-        split = data.draw(st.integers(0, len(order)))
         bench.outbox.see(list(runs))
-        for part in (order[:split], order[split:]):
-            bench.queue(part)
-            for stop in data.draw(st.lists(st.integers(0, 30), max_size=3)):
-                try:
-                    bench.deliver(dies_after=stop)
-                except Killed:
-                    continue
+        while order:
+            part = data.draw(st.integers(1, 4))
+            bench.queue(order[:part])
+            order = order[part:]
+            _deliver_under(bench, data, ids)
+        for _ in range(2):
+            bench.outbox.ledger.dead.retry(bench.outbox.lease)
             bench.deliver()
-        assert bench.outbox.counts().pending == 0
+            bench.outbox.clock.ms += 7_200_000
+        counts = bench.outbox.counts()
+        assert (counts.pending, counts.dead) == (0, 0)
         assert_right(bench, runs)
 
 

@@ -60,6 +60,10 @@ class LineageOutbox:
     def see(self, runs: list[RunSnapshot], destination: str = "events") -> None:
         """Record runs whose events are still to come."""
         self.ledger.units.register_sinks(self.lease, "local_stack", [f"openlineage/{destination}"])
+        self.record(runs)
+
+    def record(self, runs: list[RunSnapshot]) -> None:
+        """Record runs as they are seen."""
         now = self.clock.now_ms()
         self.ledger.units.record(self.lease, "local_stack", [_seen(run) for run in runs], now)
 
