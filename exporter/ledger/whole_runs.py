@@ -98,7 +98,8 @@ def enter(connection: Connection, destination: str, marks: Sequence[OutboxMark],
             continue
         if before and all(row.state in ("delivered", "dropped") for row in before):
             head = newest.get(_pipeline_of(connection, mark.unit_key))
-            if head is not None and head.unit_key != mark.unit_key:
+            last = _last_told(connection, destination, mark.unit_key) if head is None else head[0]
+            if last != mark.unit_key:
                 withheld += len(changed)
                 continue
             rows, replaced = _corrections(destination, mark, changed, before, now)
@@ -377,6 +378,29 @@ def _pipeline_of(connection: Connection, unit_key: str) -> Pipeline:
         select(units.c.stack, units.c.pipeline).where(units.c.key == unit_key)
     ).one()
     return Pipeline(row.stack, name_hash(row.pipeline))
+
+
+def _last_told(connection: Connection, destination: str, unit_key: str) -> str:
+    """Name the newest run of a run's pipeline that the destination was told of.
+
+    For runs that were delivered one event at a time, before they left run by run.
+    """
+    of = units.alias("of")
+    told = (
+        select(units.c.key)
+        .select_from(
+            units.join(of, (of.c.stack == units.c.stack) & (of.c.pipeline == units.c.pipeline))
+        )
+        .where(
+            of.c.key == unit_key,
+            select(outbox.c.seq)
+            .where(outbox.c.destination == destination, outbox.c.unit_key == units.c.key)
+            .exists(),
+        )
+        .order_by(_END.desc(), units.c.id.desc())
+        .limit(1)
+    )
+    return str(connection.execute(told).scalar_one())
 
 
 def _waiting(

@@ -385,6 +385,28 @@ def test_a_correction_of_an_older_run_is_withheld_and_counted(bench: Bench) -> N
     assert_right(bench, runs)
 
 
+def test_runs_that_were_delivered_event_by_event_are_corrected_as_if_they_were_whole(
+    bench: Bench,
+) -> None:
+    runs = story(days=2, fails_on=0)
+    bench.outbox.queue(runs)
+    destination = HttpDestination("events", bench.catalog.url, lanes=1)
+    deliver(
+        bench.outbox.ledger,
+        bench.outbox,
+        destination,
+        clock=bench.outbox.clock,
+        stop=bench.outbox.stop,
+    )
+    destination.close()
+    assert bench.queue([_changed(runs[0])]) == 0
+    assert bench.queue([_changed(runs[1])]) == 1
+    bench.deliver()
+    assert bench.catalog.state.events[-1]["inputs"] == []
+    right = picture_of([events_of(run) for run in runs])
+    assert answers_of(bench.catalog.url, right).current == right.current
+
+
 def test_only_the_newest_run_of_each_pipeline_keeps_its_bodies(bench: Bench) -> None:
     bench.queue([run for name in ("a", "b") for run in story(name, days=4, fails_on=0)])
     bench.deliver()
