@@ -23,7 +23,7 @@ from exporter.ledger.schema import VERSION_TABLE
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision this release knows, oldest first: the migration scripts."""
 
 HEAD = REVISIONS[-1]

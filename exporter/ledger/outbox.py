@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, insert, select, text, update
 
-from exporter.ledger import exact_links, whole_runs
+from exporter.ledger import exact_links, reading, whole_runs
 from exporter.ledger.dead import write_letter
 from exporter.ledger.outbox_rows import leave, row_of
 from exporter.ledger.progress import chunks, count, counted, mark_done, outbox_scope
@@ -108,15 +108,22 @@ class Outbox:
 
         A run of which only a part was taken comes again from its first event; one that is older
         than what the destination holds of its pipeline is followed by the newest. No run leaves
-        before one that ended earlier and is still to come, of `stacks` or of all.
+        before one that ended earlier and is still to come, of `stacks` or of all. Steps that read
+        what a dead letter holds back wait for it, with all after them but the end of their run.
         """
+        with self._database.read() as connection:
+            freed = reading.released(connection, destination)
+        if freed:
+            with self._database.write(lease) as connection:
+                reading.unpark(connection, destination, freed)
         with self._database.read() as connection:
             chosen = whole_runs.next_runs(
                 connection, destination, limit=limit, now=now, stacks=stacks
             )
-        if chosen.reopened:
+        if chosen.reopened or chosen.held:
             with self._database.write(lease) as connection:
                 whole_runs.reopen(connection, destination, chosen.reopened)
+                reading.park(connection, destination, chosen.held)
         with self._database.read() as connection:
             rows = whole_runs.rows_of(connection, destination, chosen)
             told = whole_runs.told_by_others(connection, destination, rows)
@@ -247,11 +254,10 @@ class Outbox:
             have = counted(connection, outbox_scope(destination))
         return OutboxCounts(have.get("pending", 0), have.get("delivered", 0), have.get("dead", 0))
 
-    def ends_of(self, destination: str, dataset: str, artifacts: Iterable[str]) -> Ends | None:
+    def ends_of(self, destination: str, dataset: str, artifacts: Iterable[str]) -> Ends:
         """Give what to show again so that a reader of a dataset's older version is linked to it.
 
-        That is the end of its maker before, and the end of the newest version's after; None where
-        what was read is the newest, or is not known to the destination.
+        That is the end of its maker before, and the end of the newest version's after.
         """
         with self._database.read() as connection:
             return exact_links.ends_of(connection, destination, dataset, artifacts)

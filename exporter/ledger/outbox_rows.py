@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete
+from sqlalchemy import delete, func
 
 from exporter.errors import StateError
 from exporter.ledger.progress import chunks, count, outbox_scope
-from exporter.ledger.schema import letters, outbox
+from exporter.ledger.schema import letters, outbox, units
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from exporter.ledger.records import OutboxEvent
 
 PARKED = "parked"
-"""The state of an event that waits, queued no more, behind a dead letter of its run."""
+"""The state of an event that waits, queued no more, behind a dead letter."""
+
+RUN_END = func.coalesce(units.c.end_ms, units.c.changed_ms, units.c.start_ms, 0)
+"""When a run ended, for the order of runs; of one without an end what comes nearest."""
 
 
 def row_of(

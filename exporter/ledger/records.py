@@ -223,8 +223,8 @@ class OutboxMark(NamedTuple):
     """The events of one unit for one sink, and the fingerprint they were made from.
 
     `whole` says that they leave run by run, and `datasets` names what the run read and wrote, for
-    runs that share one go one after the other. `makes` says which versions the run made, where
-    readers are to be linked to them exactly.
+    runs that share one go one after the other. `makes` says which versions the run made, and
+    `reads` which it read. With `exact` the ends of makers are kept, to link any later reader.
     """
 
     sink: str
@@ -234,6 +234,8 @@ class OutboxMark(NamedTuple):
     whole: bool = False
     datasets: frozenset[str] = frozenset()
     makes: Sequence[Made] = ()
+    reads: Sequence[Read] = ()
+    exact: bool = False
 
 
 class Made(NamedTuple):
@@ -244,10 +246,19 @@ class Made(NamedTuple):
     run_id: str
 
 
+class Read(NamedTuple):
+    """One version of a dataset that was read: the artifact, and the run whose events say so."""
+
+    dataset: str
+    artifact: str
+    run_id: str
+
+
 class OutboxRow(NamedTuple):
     """An event that is due.
 
-    `unit` is set where events leave run by run, and `ends_unit` on the last one of a run.
+    `unit` is set where events leave run by run, and `ends_unit` on the last one of a run;
+    `is_late` says that its run was told of before in part, or that a newer one was.
     `revision` counts the corrections of an end that was delivered before; one that `corrects` is
     sent without inputs, for the catalog has those.
     """
@@ -264,6 +275,7 @@ class OutboxRow(NamedTuple):
     corrects: bool = False
     unit: str = ""
     ends_unit: bool = False
+    is_late: bool = False
 
 
 class OutboxCounts(NamedTuple):

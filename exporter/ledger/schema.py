@@ -22,6 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     text,
+    true,
 )
 
 from exporter.ledger.texts import AnyText
@@ -278,10 +279,24 @@ makers = Table(
     Column("dataset_hash", _KEY, primary_key=True),
     Column("artifact_hash", _KEY, primary_key=True),
     Column("run_id", AnyText(), nullable=False),
+    Column("exact", Boolean(), nullable=False, server_default=true()),
     Index("ix_makers_run", "destination", "run_id"),
     sqlite_with_rowid=False,
 )
-"""Which run made which version of a dataset, where readers are to be linked to the exact one."""
+"""Which run made which version of a dataset; `exact` where any reader is to be linked to it."""
+
+reads = Table(
+    "reads",
+    metadata,
+    Column("destination", _NAME, primary_key=True),
+    Column("unit_key", _KEY, primary_key=True),
+    Column("dataset_hash", _KEY, primary_key=True),
+    Column("artifact_hash", _KEY, primary_key=True),
+    Column("position", Integer(), nullable=False),
+    Index("ix_reads_dataset", "destination", "dataset_hash", "artifact_hash"),
+    sqlite_with_rowid=False,
+)
+"""What a run read of others, and its first event that says so, until it is held whole."""
 
 heads = Table(
     "heads",

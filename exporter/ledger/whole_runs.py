@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import and_, func, insert, select, text, update
 
-from exporter.ledger import exact_links
-from exporter.ledger.outbox_rows import PARKED, leave, row_of
+from exporter.ledger import exact_links, reading
+from exporter.ledger.outbox_rows import PARKED, RUN_END, leave, row_of
 from exporter.ledger.progress import IS_PENDING, chunks, count, outbox_scope, upsert
 from exporter.ledger.recording import name_hash
 from exporter.ledger.records import OutboxRow
-from exporter.ledger.schema import flows, heads, outbox, unit_sinks, units
+from exporter.ledger.schema import flows, heads, letters, outbox, unit_sinks, units
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -39,7 +39,6 @@ WITHHELD = "withheld"
 _NO_BOUND = 2**63 - 1
 _START = "START"
 _IS_QUEUED = text("outbox.state = 'queued'")
-_END = func.coalesce(units.c.end_ms, units.c.changed_ms, units.c.start_ms, 0)
 
 
 class Pipeline(NamedTuple):
@@ -55,21 +54,29 @@ class _Head(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """A run with events to send."""
+    """A run with events to send; some of a known one were sent before, of a partial one taken."""
 
     unit_key: str
     pipeline: Pipeline
     end_ms: int
     seq: int
     is_partial: bool
+    is_known: bool
 
 
 @dataclass(frozen=True, slots=True)
 class NextRuns:
-    """Runs that may leave now, by lane and in order, and those to be opened again before."""
+    """Runs that may leave now, by lane and in order.
+
+    `late` are those of them that were told of before in part, or that are older than what is held
+    of their pipeline. Before they leave those in `reopened` are opened again, and events of those
+    in `held` kept back from a position on, since they read what the destination lacks.
+    """
 
     lanes: Mapping[str, str]
+    late: frozenset[str]
     reopened: tuple[str, ...]
+    held: Mapping[str, int]
 
 
 def enter(connection: Connection, destination: str, marks: Sequence[OutboxMark], now: int) -> int:
@@ -79,7 +86,8 @@ def enter(connection: Connection, destination: str, marks: Sequence[OutboxMark],
         is sent anew. Of one that is held whole only what ended differently is sent, and that only
         while it is its pipeline's newest; otherwise it is counted as withheld.
     """
-    _remember_flows(connection, marks)
+    pipelines = _pipelines_of(connection, [mark.unit_key for mark in marks])
+    _remember_flows(connection, marks, pipelines)
     exact_links.remember(connection, destination, marks)
     had = _had(connection, destination, [mark.unit_key for mark in marks])
     newest = _heads(connection, destination)
@@ -97,7 +105,7 @@ def enter(connection: Connection, destination: str, marks: Sequence[OutboxMark],
         if not changed:
             continue
         if before and all(row.state in ("delivered", "dropped") for row in before):
-            head = newest.get(_pipeline_of(connection, mark.unit_key))
+            head = newest.get(pipelines[mark.unit_key])
             last = _last_told(connection, destination, mark.unit_key) if head is None else head[0]
             if last != mark.unit_key:
                 withheld += len(changed)
@@ -107,6 +115,7 @@ def enter(connection: Connection, destination: str, marks: Sequence[OutboxMark],
             leaving += replaced
         else:
             leaving += before
+            reading.remember(connection, destination, mark)
             entering += [
                 row_of(destination, mark.unit_key, event, now, position)
                 for position, event in enumerate(mark.events)
@@ -133,7 +142,7 @@ def next_runs(
     """
     waiting, held_pipelines = _waiting(connection, destination, now)
     if not waiting:
-        return NextRuns({}, ())
+        return NextRuns({}, frozenset(), (), {})
     lane_of = _components(connection)
     held = {lane_of(pipeline) for pipeline in held_pipelines}
     bounds: dict[str, int] = {}
@@ -150,16 +159,27 @@ def next_runs(
         if lane not in held and run.end_ms <= min(anywhere, bounds.get(lane, anywhere)):
             by_lane.setdefault(lane, []).append(run)
     share = max(1, limit // max(1, len(by_lane)))
-    chosen = {run.unit_key: (lane, run) for lane, runs in by_lane.items() for run in runs[:share]}
     newest = _heads(connection, destination)
+    lanes: dict[str, str] = {}
+    late: set[str] = set()
     reopened: dict[str, None] = {}
-    for _, run in chosen.values():
-        if run.is_partial:
-            reopened[run.unit_key] = None
-        head = newest.get(run.pipeline)
-        if head is not None and head.unit_key != run.unit_key and head.end_ms > run.end_ms:
-            reopened[head.unit_key] = None
-    return NextRuns({key: lane for key, (lane, _) in chosen.items()}, tuple(reopened))
+    for lane, runs in by_lane.items():
+        for place, run in enumerate(runs[:share]):
+            head = newest.get(run.pipeline)
+            is_old = head is not None and head.unit_key != run.unit_key and head.end_ms > run.end_ms
+            is_late = run.is_known or is_old
+            if is_late and place:
+                break
+            lanes[run.unit_key] = lane
+            if run.is_partial:
+                reopened[run.unit_key] = None
+            if head is not None and is_old:
+                reopened[head.unit_key] = None
+            if is_late:
+                late.add(run.unit_key)
+                break
+    lacking = reading.missing(connection, destination, lanes)
+    return NextRuns(lanes, frozenset(late), tuple(reopened), lacking)
 
 
 def rows_of(connection: Connection, destination: str, chosen: NextRuns) -> list[OutboxRow]:
@@ -184,7 +204,9 @@ def rows_of(connection: Connection, destination: str, chosen: NextRuns) -> list[
             .order_by(outbox.c.position, outbox.c.seq)
         )
         for unit_key, *rest in rows:
-            row = OutboxRow(*rest)._replace(lane=chosen.lanes[unit_key], unit=unit_key)
+            row = OutboxRow(*rest)._replace(
+                lane=chosen.lanes[unit_key], unit=unit_key, is_late=unit_key in chosen.late
+            )
             found.setdefault(unit_key, []).append(row)
     for rows_of_unit in found.values():
         rows_of_unit[-1] = rows_of_unit[-1]._replace(ends_unit=True)
@@ -221,43 +243,29 @@ def told_by_others(
 
 
 def park(connection: Connection, destination: str, unit_key: str) -> None:
-    """Keep back the rest of a run of which an event was refused, but for its last event.
-
-    What reads the output of a step that the catalog does not know would be linked to an older
-    version, for good. The rest is pending until the dead letter is sent back or dropped.
-    """
-    last = (
-        select(func.max(outbox.c.position))
-        .where(outbox.c.destination == destination, outbox.c.unit_key == unit_key)
-        .scalar_subquery()
-    )
-    connection.execute(
-        update(outbox)
-        .where(
-            outbox.c.destination == destination,
-            outbox.c.unit_key == unit_key,
-            outbox.c.state == "queued",
-            outbox.c.position < last,
-        )
-        .values(state=PARKED, next_at=None)
-    )
+    """Keep back the rest of a run of which an event was refused, but for its last event."""
+    reading.park(connection, destination, {unit_key: 0})
 
 
 def unpark(connection: Connection, seqs: Iterable[int]) -> None:
-    """Queue again what was kept back behind these events, once none of its run is dead."""
+    """Queue again what was kept back behind these events, once none of its run is dead.
+
+    A run of which nothing is left to send, since its last events were given up, is held whole.
+    """
     for part in chunks(seqs):
         behind = connection.execute(
             select(outbox.c.destination, outbox.c.unit_key).where(outbox.c.seq.in_(part)).distinct()
         ).all()
         for destination, unit_key in behind:
-            of_unit = and_(outbox.c.destination == destination, outbox.c.unit_key == unit_key)
-            dead = select(func.count()).where(of_unit, outbox.c.state == "dead")
+            dead = select(func.count()).where(
+                outbox.c.destination == destination,
+                outbox.c.unit_key == unit_key,
+                outbox.c.state == "dead",
+            )
             if not connection.execute(dead).scalar_one():
-                connection.execute(
-                    update(outbox)
-                    .where(of_unit, outbox.c.state == PARKED)
-                    .values(state="queued", attempts=0)
-                )
+                reading.unpark(connection, destination, [unit_key])
+                if _leaves_whole(connection, destination, unit_key):
+                    settle(connection, destination, [unit_key])
 
 
 def reopen(connection: Connection, destination: str, unit_keys: Iterable[str]) -> None:
@@ -286,17 +294,11 @@ def reopen(connection: Connection, destination: str, unit_keys: Iterable[str]) -
 def settle(connection: Connection, destination: str, unit_keys: Iterable[str]) -> None:
     """See which of these runs the catalog holds whole now, and drop the bodies not needed again."""
     for unit_key in dict.fromkeys(unit_keys):
-        open_rows = connection.execute(
-            select(func.count()).where(
-                outbox.c.destination == destination,
-                outbox.c.unit_key == unit_key,
-                outbox.c.state.in_(("queued", "dead", PARKED)),
-            )
-        ).scalar_one()
-        if open_rows:
+        if _is_open(connection, destination, unit_key):
             continue
+        reading.settle(connection, destination, unit_key)
         row = connection.execute(
-            select(units.c.stack, units.c.pipeline, _END.label("end_ms")).where(
+            select(units.c.stack, units.c.pipeline, RUN_END.label("end_ms")).where(
                 units.c.key == unit_key
             )
         ).one()
@@ -373,11 +375,14 @@ def _heads(
     return {Pipeline(row.stack, row.name_hash): _Head(row.unit_key, row.end_ms) for row in rows}
 
 
-def _pipeline_of(connection: Connection, unit_key: str) -> Pipeline:
-    row = connection.execute(
-        select(units.c.stack, units.c.pipeline).where(units.c.key == unit_key)
-    ).one()
-    return Pipeline(row.stack, name_hash(row.pipeline))
+def _pipelines_of(connection: Connection, unit_keys: Iterable[str]) -> dict[str, Pipeline]:
+    found: dict[str, Pipeline] = {}
+    for part in chunks(unit_keys):
+        rows = connection.execute(
+            select(units.c.key, units.c.stack, units.c.pipeline).where(units.c.key.in_(part))
+        )
+        found.update((row.key, Pipeline(row.stack, name_hash(row.pipeline))) for row in rows)
+    return found
 
 
 def _last_told(connection: Connection, destination: str, unit_key: str) -> str:
@@ -397,7 +402,7 @@ def _last_told(connection: Connection, destination: str, unit_key: str) -> str:
             .where(outbox.c.destination == destination, outbox.c.unit_key == units.c.key)
             .exists(),
         )
-        .order_by(_END.desc(), units.c.id.desc())
+        .order_by(RUN_END.desc(), units.c.id.desc())
         .limit(1)
     )
     return str(connection.execute(told).scalar_one())
@@ -422,15 +427,16 @@ def _waiting(
             outbox.c.unit_key,
             units.c.stack,
             units.c.pipeline,
-            _END.label("end_ms"),
+            RUN_END.label("end_ms"),
             func.min(outbox.c.seq).label("seq"),
             func.max(outbox.c.next_at).label("next_at"),
             func.min(outbox.c.revision).label("revision"),
+            func.max(outbox.c.left_ms).label("left_ms"),
             has_delivered.label("is_begun"),
         )
         .select_from(outbox.join(units, units.c.key == outbox.c.unit_key))
         .where(outbox.c.destination == destination, _IS_QUEUED)
-        .group_by(outbox.c.unit_key, units.c.stack, units.c.pipeline, _END)
+        .group_by(outbox.c.unit_key, units.c.stack, units.c.pipeline, RUN_END)
     )
     found: list[_Run] = []
     held: set[Pipeline] = set()
@@ -439,14 +445,28 @@ def _waiting(
         if row.next_at is not None and row.next_at > now:
             held.add(pipeline)
         is_partial = bool(row.is_begun) and row.revision == 0
-        found.append(_Run(row.unit_key, pipeline, row.end_ms, row.seq, is_partial))
+        is_known = is_partial or (row.left_ms is not None and row.revision == 0)
+        found.append(_Run(row.unit_key, pipeline, row.end_ms, row.seq, is_partial, is_known))
     return found, held
 
 
 def _still_to_come(
     connection: Connection, destination: str, stacks: Collection[str] | None
 ) -> list[tuple[Pipeline, int]]:
-    """Give the earliest end, by pipeline, of runs that ended and whose events are not here yet."""
+    """Give the earliest end, by pipeline, of runs that ended and whose events are not here yet.
+
+    One that cannot be read holds nobody back: nobody knows when it can.
+    """
+    unreadable = (
+        select(letters.c.id)
+        .where(
+            letters.c.what == "run",
+            letters.c.state != "retry",
+            letters.c.stack == units.c.stack,
+            letters.c.source_id == units.c.source_id,
+        )
+        .exists()
+    )
     query = (
         select(units.c.stack, units.c.pipeline, func.min(units.c.end_ms).label("end_ms"))
         .select_from(unit_sinks.join(units, units.c.id == unit_sinks.c.unit_id))
@@ -456,6 +476,7 @@ def _still_to_come(
             units.c.unfinished.is_(False),
             units.c.gone.is_(False),
             units.c.end_ms.is_not(None),
+            ~unreadable,
         )
         .group_by(units.c.stack, units.c.pipeline)
     )
@@ -499,9 +520,11 @@ def _components(connection: Connection) -> _Lanes:
     return lanes
 
 
-def _remember_flows(connection: Connection, marks: Sequence[OutboxMark]) -> None:
+def _remember_flows(
+    connection: Connection, marks: Sequence[OutboxMark], pipelines: Mapping[str, Pipeline]
+) -> None:
     wanted = {
-        (_pipeline_of(connection, mark.unit_key), name_hash(dataset))
+        (pipelines[mark.unit_key], name_hash(dataset))
         for mark in marks
         for dataset in mark.datasets
     }
@@ -531,14 +554,34 @@ def _by_stack(connection: Connection, meant: Any) -> dict[str, int]:  # Any: an 
     return {row.stack: row.number for row in rows}
 
 
+def _leaves_whole(connection: Connection, destination: str, unit_key: str) -> bool:
+    """Tell whether the events of a run have places in it: those sent singly have none."""
+    last = select(func.max(outbox.c.position)).where(
+        outbox.c.destination == destination, outbox.c.unit_key == unit_key
+    )
+    return bool(connection.execute(last).scalar_one())
+
+
+def _is_open(connection: Connection, destination: str, unit_key: str) -> bool:
+    """Tell whether a run has events that the destination still lacks."""
+    open_rows = select(func.count()).where(
+        outbox.c.destination == destination,
+        outbox.c.unit_key == unit_key,
+        outbox.c.state.in_(("queued", "dead", PARKED)),
+    )
+    return bool(connection.execute(open_rows).scalar_one())
+
+
 def _drop_bodies(connection: Connection, destination: str, unit_key: str) -> None:
+    """Drop the bodies of a run that is not the newest, unless it is open: then it comes again."""
+    if _is_open(connection, destination, unit_key):
+        return
     connection.execute(
         update(outbox)
         .where(
             outbox.c.destination == destination,
             outbox.c.unit_key == unit_key,
-            outbox.c.state == "delivered",
-            ~exact_links.is_wanted(destination),
+            ~reading.shall_be_shown_again(destination),
         )
         .values(body=None)
     )

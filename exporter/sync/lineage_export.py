@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from exporter.hierarchy.status import is_unfinished
-from exporter.ledger import Made, OutboxMark
+from exporter.ledger import Made, OutboxMark, Read
 from exporter.mapping.openlineage import ContentProfile, RunDetails, run_events, source_events
 from exporter.sync.outcomes import Failure
 
@@ -33,6 +33,7 @@ class _Told(NamedTuple):
     datasets: frozenset[str]
     sources: tuple[LineageEvent, ...] = ()
     makes: tuple[Made, ...] = ()
+    reads: tuple[Read, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +96,16 @@ class LineageExport:
     def _mark(self, sink: str, unit: FilledRun, told: _Told) -> OutboxMark:
         profile = self._profile(sink)
         events = (*told.sources, *told.events) if profile.source_jobs else told.events
-        whole = profile.order == "runs"
-        datasets = told.datasets if whole else frozenset()
-        makes = told.makes if whole and profile.exact_links else ()
-        return OutboxMark(sink, unit.key, unit.fingerprint, events, whole, datasets, makes)
+        mark = OutboxMark(sink, unit.key, unit.fingerprint, events)
+        if profile.order != "runs":
+            return mark
+        return mark._replace(
+            whole=True,
+            datasets=told.datasets,
+            makes=told.makes,
+            reads=told.reads,
+            exact=profile.exact_links,
+        )
 
     def _enqueue(self, sink: str, marks: Sequence[OutboxMark], report: StackReport) -> None:
         name = sink.removeprefix(SINK_PREFIX)
@@ -127,12 +134,13 @@ class LineageExport:
             for dataset in (*event["inputs"], *event["outputs"])
         )
         makes = tuple(made for event in told for made in made_by(event))
+        reads = tuple(read for event in told for read in read_by(event))
         if not told or not any(profile.source_jobs for profile in self.catalogs.values()):
-            return _Told(events, datasets, makes=makes)
+            return _Told(events, datasets, makes=makes, reads=reads)
         sources = source_events(told, events[0].lane)
         for event in sources:
             self.check.check(event.body, max_bytes=content.max_bytes)
-        return _Told(events, datasets, sources, makes)
+        return _Told(events, datasets, sources, makes, reads)
 
 
 def made_by(event: dict[str, Any]) -> Iterator[Made]:  # Any: a parsed event
@@ -142,3 +150,12 @@ def made_by(event: dict[str, Any]) -> Iterator[Made]:  # Any: a parsed event
         facet = dataset["facets"].get("pipelineExporter_artifact") or {"artifacts": []}
         for artifact in facet["artifacts"]:
             yield Made(name, artifact["id"], event["run"]["runId"])
+
+
+def read_by(event: dict[str, Any]) -> Iterator[Read]:  # Any: a parsed event
+    """Say which versions an event tells to have been read."""
+    for dataset in event["inputs"]:
+        name = f"{dataset['namespace']} {dataset['name']}"
+        facet = (dataset.get("inputFacets") or {}).get("pipelineExporter_read") or {}
+        for artifact in facet.get("artifacts", ()):
+            yield Read(name, artifact["id"], event["run"]["runId"])

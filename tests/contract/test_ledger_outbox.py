@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from support.ledgers import LINEAGE, STACK, Event, events, key, seen
+from support.ledgers import LINEAGE, STACK, Event, events, key, seen, statements
 
 from exporter.errors import StateError
-from exporter.ledger import CycleRecord, Lease, Ledger, OutboxMark
+from exporter.ledger import CycleRecord, Lease, Ledger, Made, OutboxMark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -214,3 +215,44 @@ def test_cycles_are_told_newest_first_and_old_ones_forgotten(ledger: Ledger, lea
 def deliver_all(ledger: Ledger, lease: Lease) -> None:
     rows = ledger.outbox.next_events(LINEAGE, limit=1_000, now=0)
     ledger.outbox.acknowledge(lease, LINEAGE, [row.seq for row in rows], 6)
+
+
+def test_of_versions_by_runs_without_an_end_the_newest_is_the_same_on_every_database(
+    ledger: Ledger, lease: Lease
+) -> None:
+    ended = seen(1)
+    endless = replace(seen(2), end_ms=None, changed_ms=1, start_ms=1)
+    ledger.units.register_sinks(lease, STACK, [LINEAGE])
+    ledger.units.record(lease, STACK, [ended, endless], 1)
+    marks = [
+        OutboxMark(
+            LINEAGE,
+            key(n),
+            "first",
+            events(n),
+            whole=True,
+            makes=[Made("acme model", f"artifact-{n}", f"run-{n}")],
+            exact=True,
+        )
+        for n in (1, 2)
+    ]
+    ledger.outbox.enqueue(lease, marks, 5)
+    rows = ledger.outbox.next_runs(lease, LINEAGE, limit=9, now=9)
+    ledger.outbox.acknowledge(lease, LINEAGE, [row.seq for row in rows], 9, whole=True)
+    ends = ledger.outbox.ends_of(LINEAGE, "acme model", ["artifact-2"])
+    assert ends.read is not None
+    assert ends.newest is not None
+    assert (ends.read.run_id, ends.newest.run_id) == ("run-2", "run-1")
+
+
+def test_marks_of_a_page_cost_the_same_statements_however_many_datasets_they_name(
+    recorded: Ledger, lease: Lease
+) -> None:
+    counts = []
+    for number, datasets in ((1, 1), (2, 30)):
+        names = frozenset(f"acme dataset {number} {n}" for n in range(datasets))
+        mark = OutboxMark(LINEAGE, key(number), "first", events(number), whole=True, datasets=names)
+        with statements(recorded) as told:
+            recorded.outbox.enqueue(lease, [mark], 5)
+        counts.append(len(told))
+    assert counts[0] == counts[1]

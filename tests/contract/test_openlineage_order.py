@@ -15,6 +15,7 @@ import pytest
 from fakes.marquez import FakeMarquez, running_catalog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import create_engine
 from support.catalog_answers import answers_of, picture_of, upstream_of
 from support.lineage_outbox import NAMING, LineageOutbox, datasets_of, opened_outbox
 from support.lineage_story import by_end, day_of, events_of, story
@@ -23,16 +24,18 @@ from support.openlineage_server import Reply
 from exporter.config.resources import load_mapping
 from exporter.errors import SinkUnavailable
 from exporter.hierarchy import run_key
-from exporter.ledger import OutboxMark
+from exporter.ledger import Ledger, OutboxMark
+from exporter.ledger.schema import VERSION_TABLE
 from exporter.mapping.openlineage import profile_from_yaml, run_events
 from exporter.sinks.openlineage import HttpDestination, deliver
-from exporter.sync.lineage_export import made_by
+from exporter.sync.lineage_export import made_by, read_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
     from exporter.hierarchy import RunSnapshot
+    from exporter.mapping.openlineage import LineageEvent
     from exporter.sinks.openlineage import DeliveryReport, Outcome
     from exporter.sinks.openlineage.destination import DueEvent
 
@@ -94,10 +97,7 @@ class Bench:
         marks = []
         for run in runs:
             events = run_events(run, NAMING)
-            makes = tuple(made for event in events_of(run) for made in made_by(event))
-            mark = OutboxMark("openlineage/events", run_key(run), "f", events, True)
-            mark = mark._replace(datasets=datasets_of(events), makes=makes if self.exact else ())
-            marks.append(mark)
+            marks.append(_mark(run, events, exact=self.exact))
         self.outbox.record(list(runs))
         now = self.outbox.clock.now_ms()
         return self.outbox.ledger.outbox.enqueue(self.outbox.lease, marks, now)
@@ -114,6 +114,21 @@ class Bench:
         """Give the runs in the order in which their pipelines' ends were taken."""
         told = [line.split() for line in self.told()]
         return [run for run, job, kind in told if "." not in job and kind != "START"]
+
+
+def _mark(run: RunSnapshot, events: tuple[LineageEvent, ...], *, exact: bool) -> OutboxMark:
+    told = events_of(run)
+    return OutboxMark(
+        "openlineage/events",
+        run_key(run),
+        "f",
+        events,
+        whole=True,
+        datasets=datasets_of(events),
+        makes=tuple(made for event in told for made in made_by(event)),
+        reads=tuple(read for event in told for read in read_by(event)),
+        exact=exact,
+    )
 
 
 @contextmanager
@@ -211,10 +226,7 @@ def test_killed_and_refused_anywhere_and_repaired_is_right(
     alone = story("other", days=2)
     runs = [*producer, *consumer, *alone]
     exact = data.draw(st.booleans())
-    # A reader that comes late is linked to what another pipeline made last, unless exactly; and
-    # to nothing at all where what it read was refused.
-    refused = (*consumer, *alone) if exact else alone
-    ids = sorted({e["run"]["runId"] for run in refused for e in events_of(run)})
+    ids = sorted({e["run"]["runId"] for run in runs for e in events_of(run)})
     with opened_bench(tmp_path_factory.mktemp("killed")) as bench:
         bench.exact = exact
         order = data.draw(st.permutations(runs))
@@ -348,6 +360,190 @@ def test_an_event_that_always_fails_is_given_up_after_three_tries_and_the_lane_g
     assert bench.outbox.counts().pending == 5
 
 
+def _producer_and_reader(days: int) -> tuple[list[RunSnapshot], list[RunSnapshot]]:
+    """Give the runs of a pipeline, and those of another that read the model of each, in turn."""
+    producer = story("train", days=days, fails_on=0)
+    readers = [day_of("serve", day, reads=run) for day, run in enumerate(producer, 1)]
+    return producer, [replace(run, end=(run.end or 0) + 60_000) for run in readers]
+
+
+def _run_id(run: RunSnapshot, job: str) -> str:
+    return str(next(e["run"]["runId"] for e in events_of(run) if e["job"]["name"] == job))
+
+
+def test_a_reader_of_what_was_refused_waits_with_it_and_the_lane_goes_on(bench: Bench) -> None:
+    producer, readers = _producer_and_reader(2)
+    bad = _run_id(producer[0], "train.trainer")
+    bench.catalog.before = lambda event: (
+        Reply(422, b'{"errors":["no"]}') if event["run"]["runId"] == bad else None
+    )
+    bench.queue([*producer, *readers])
+    assert bench.deliver().dead == 1
+    assert bench.runs_told() == ["run_1", "run_1", "run_2", "run_2"]
+    told = bench.told()
+    assert "run_1 serve.importer START" not in told
+    assert "run_2 serve.importer COMPLETE" in told
+    # Of the producer five events wait, of its reader all but START and end.
+    assert bench.outbox.counts().pending == 5 + 8
+    bench.catalog.before = lambda _event: None
+    bench.outbox.ledger.dead.retry(bench.outbox.lease)
+    bench.deliver()
+    assert_right(bench, [*producer, *readers])
+    assert (bench.outbox.counts().pending, bench.outbox.counts().dead) == (0, 0)
+
+
+def test_what_waited_for_a_dead_letter_leaves_when_that_is_dropped(bench: Bench) -> None:
+    producer, readers = _producer_and_reader(1)
+    bad = _run_id(producer[0], "train.trainer")
+    bench.catalog.before = lambda event: (
+        Reply(422, b"no", "text/plain")
+        if (event["run"]["runId"], event["eventType"]) == (bad, "COMPLETE")
+        else None
+    )
+    bench.queue([*producer, *readers])
+    bench.deliver()
+    bench.outbox.ledger.dead.drop(bench.outbox.lease)
+    bench.deliver()
+    assert (bench.outbox.counts().pending, bench.outbox.counts().dead) == (0, 0)
+    assert "run_1 serve.importer COMPLETE" in bench.told()
+
+
+def test_a_reader_that_is_repaired_later_is_linked_to_what_it_read(bench: Bench) -> None:
+    producer, readers = _producer_and_reader(3)
+    bad = _run_id(readers[0], "serve.importer")
+    bench.catalog.before = lambda event: (
+        Reply(422, b'{"errors":["no"]}') if event["run"]["runId"] == bad else None
+    )
+    bench.queue([*producer, *readers])
+    assert bench.deliver().dead == 1
+    bench.catalog.before = lambda _event: None
+    bench.outbox.ledger.dead.retry(bench.outbox.lease)
+    bench.deliver()
+    assert_right(bench, [*producer, *readers])
+
+
+def test_bodies_kept_for_a_reader_are_dropped_when_it_is_held_whole(bench: Bench) -> None:
+    producer, readers = _producer_and_reader(3)
+    bad = _run_id(readers[0], "serve.importer")
+    bench.catalog.before = lambda event: (
+        Reply(422, b'{"errors":["no"]}') if event["run"]["runId"] == bad else None
+    )
+    bench.queue([*producer, *readers])
+    bench.deliver()
+
+    def bodies() -> set[str]:
+        with bench.outbox.ledger._database.read() as connection:
+            query = "SELECT DISTINCT unit_key FROM outbox WHERE body IS NOT NULL"
+            return {str(key) for (key,) in connection.exec_driver_sql(query)}
+
+    kept = {run_key(run) for run in (*producer, readers[0], readers[2])}
+    assert bodies() == kept
+    bench.catalog.before = lambda _event: None
+    bench.outbox.ledger.dead.retry(bench.outbox.lease)
+    bench.deliver()
+    assert bodies() == {run_key(producer[2]), run_key(readers[2])}
+
+
+def test_the_newest_run_that_is_refused_when_it_comes_again_keeps_what_it_needs(
+    bench: Bench,
+) -> None:
+    runs = story(days=4, fails_on=0)
+    bench.queue([runs[0], runs[2]])
+    bench.deliver()
+    bad = _run_id(runs[2], "train.trainer")
+    bench.catalog.before = lambda event: (
+        Reply(422, b'{"errors":["no"]}') if event["run"]["runId"] == bad else None
+    )
+    bench.queue([runs[1], runs[3]])
+    assert bench.deliver().dead == 1
+    bench.catalog.before = lambda _event: None
+    bench.outbox.ledger.dead.retry(bench.outbox.lease)
+    bench.deliver()
+    assert_right(bench, runs)
+    assert (bench.outbox.counts().pending, bench.outbox.counts().dead) == (0, 0)
+
+
+def test_a_run_that_cannot_be_read_holds_nobody_back(bench: Bench) -> None:
+    runs = story(days=2, fails_on=0)
+    bench.outbox.see(runs)
+    bench.queue([runs[1]])
+    assert bench.deliver().delivered == 0
+    ledger, lease = bench.outbox.ledger, bench.outbox.lease
+    for error in ("broken", "broken otherwise"):
+        ledger.units.fail_run(
+            lease,
+            "local_stack",
+            runs[0].source_id,
+            pipeline="train",
+            run="run_1",
+            error=error,
+            kind="x",
+            now=1,
+        )
+        assert bench.deliver().delivered == (10 if error == "broken" else 0)
+        ledger.dead.drop(lease)
+
+
+def test_a_run_whose_last_event_was_given_up_counts_as_the_newest(bench: Bench) -> None:
+    runs = story(days=2, fails_on=0)
+    bad = _run_id(runs[1], "train")
+    bench.catalog.before = lambda event: (
+        Reply(422, b"no", "text/plain")
+        if (event["run"]["runId"], event["eventType"]) == (bad, "COMPLETE")
+        else None
+    )
+    bench.queue(runs)
+    assert bench.deliver().dead == 1
+    bench.outbox.ledger.dead.drop(bench.outbox.lease)
+    bench.catalog.before = lambda _event: None
+    assert bench.queue([_changed(runs[0])]) == 0
+    assert bench.queue([_changed(runs[1])]) > 0
+    with bench.outbox.ledger._database.read() as connection:
+        query = "SELECT DISTINCT unit_key FROM outbox WHERE body IS NOT NULL"
+        assert [key for (key,) in connection.exec_driver_sql(query)] == [run_key(runs[1])]
+
+
+def test_a_correction_shows_nothing_again_for_it_has_no_inputs(bench: Bench) -> None:
+    bench.exact = True
+    producer, readers = _producer_and_reader(2)
+    late = replace(day_of("serve", 3, reads=producer[0]), status="failed")
+    bench.queue([*producer, *readers, late])
+    bench.deliver()
+    before = len(bench.catalog.state.events)
+    step = replace(late.steps[0], status="failed")
+    bench.queue([replace(late, steps=(step, *late.steps[1:]))])
+    bench.deliver()
+    told = bench.catalog.state.events[before:]
+    assert [event["job"]["name"] for event in told] == ["serve.importer", "serve"]
+    assert [event["inputs"] for event in told] == [[], []]
+
+
+def test_a_ledger_of_an_older_release_knows_the_newest_run_of_each_pipeline(
+    bench: Bench, tmp_path: Path
+) -> None:
+    runs = story(days=3, fails_on=0)
+    bench.queue([runs[0], runs[2]])
+    bench.deliver()
+    bench.outbox.ledger.leases.release(bench.outbox.lease)
+    bench.outbox.ledger.close()
+    url = f"sqlite:///{tmp_path}/state.db"
+    engine = create_engine(url)
+    with engine.begin() as connection:  # as revision 0002 left it
+        connection.exec_driver_sql("DROP TABLE reads")
+        connection.exec_driver_sql("DELETE FROM makers")
+        connection.exec_driver_sql("ALTER TABLE makers DROP COLUMN exact")
+        connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0002'")
+    engine.dispose()
+    with Ledger.open(url) as upgraded:
+        anew = LineageOutbox(upgraded, upgraded.leases.acquire("test", 600))
+        again = Bench(anew, bench.catalog)
+        assert again.queue([runs[0], runs[2]]) == 0
+        again.queue([runs[1]])
+        again.deliver()
+        assert again.runs_told() == ["run_1", "run_3", "run_2", "run_3"]
+        assert_right(again, runs)
+
+
 def _changed(run: RunSnapshot) -> RunSnapshot:
     return (
         replace(run, pipeline=run.pipeline._replace(docstring="Changed."))
@@ -448,9 +644,7 @@ def _read_the_first(bench: Bench, days: int, *, exact: bool) -> list[RunSnapshot
     marks = []
     for run in runs:
         events = run_events(run, NAMING)
-        mark = OutboxMark("openlineage/events", run_key(run), "f", events, True)
-        makes = tuple(made for event in events_of(run) for made in made_by(event))
-        marks.append(mark._replace(datasets=datasets_of(events), makes=makes if exact else ()))
+        marks.append(_mark(run, events, exact=exact))
     bench.outbox.ledger.outbox.enqueue(bench.outbox.lease, marks, bench.outbox.clock.now_ms())
     return runs
 

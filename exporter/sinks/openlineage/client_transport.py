@@ -61,11 +61,11 @@ class TransportDestination:
         """Send events, side by side only what is of different lanes; say what became of each.
 
         Order: within a lane as given; after a `retry` the rest of its lane stays unsent, after a
-            `dead` the rest of its run but for the last event.
+            `dead` of a run that leaves whole all but the last event of that run.
         Repeat: sends again. A job that a filter of openlineage.yml leaves out counts as taken.
         Raises: SinkUnavailable, after the outcomes of what was sent.
         """
-        waiting, stopped, refused = list(events), set[str](), set[str]()
+        waiting, stopped, refused = list(events), set[str](), dict[str, str]()
         while waiting and not halted():
             group, waiting = _next_group(waiting, stopped, refused, self._sender.at_once)
             sent = {event.seq: event for event in group}
@@ -74,7 +74,7 @@ class TransportDestination:
                 if outcome.action == "retry":
                     stopped.add(sent[outcome.seq].lane)
                 if outcome.action == "dead" and sent[outcome.seq].unit:
-                    refused.add(sent[outcome.seq].unit)
+                    refused.setdefault(sent[outcome.seq].lane, sent[outcome.seq].unit)
                 self._troubles = self._troubles + 1 if is_trouble(outcome) else 0
                 last = outcome
                 yield outcome
@@ -157,7 +157,7 @@ def open_transport(settings: TransportSettings) -> Destination:
 
 
 def _next_group(
-    waiting: list[DueEvent], stopped: set[str], refused: set[str], at_once: int
+    waiting: list[DueEvent], stopped: set[str], refused: dict[str, str], at_once: int
 ) -> tuple[list[DueEvent], list[DueEvent]]:
     """Take the next events, no two of a lane; give them and what is left of lanes that go on."""
     group: list[DueEvent] = []
@@ -167,7 +167,9 @@ def _next_group(
         if len(group) == at_once:
             left += waiting[position:]
             break
-        if event.lane in stopped or (event.unit in refused and not event.ends_unit):
+        if event.lane in stopped:
+            continue
+        if event.lane in refused and not (event.unit == refused[event.lane] and event.ends_unit):
             continue
         if event.lane in lanes:
             left.append(event)

@@ -6,7 +6,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from exporter.sinks.openlineage.corrections import body_of
 from exporter.sinks.openlineage.exact_links import with_exact_links
 from exporter.sinks.openlineage.outcomes import pause_s
 
@@ -81,8 +80,8 @@ def deliver(
     Order: per lane that of the outbox; with `runs` whole runs by their end, no further than the
         earliest that is still to come of `stacks`. An event that fails holds its lane for a pause
         that doubles, and only for a bounded number of tries; then it is a dead letter and the lane
-        goes on. With `exact_links` the end of the run that made an older version comes before its
-        reader again, and that of the newest after it.
+        goes on. A run that is told late, and with `exact_links` any, finds what it read: the end
+        of the run that made it comes before its reader again, and that of the newest after it.
     Repeat: only what has not been noted as delivered is sent. A crash between sending and noting
         sends up to a group of events again.
     Limits: stops when asked to, after `budget_s` seconds, or when the next try is further away
@@ -136,13 +135,11 @@ class _Delivery:
         rows = outbox.next_runs(
             self.leader.lease,
             self.sink,
-            limit=1 if self.exact_links else max(1, limit // _EVENTS_OF_A_RUN),
+            limit=max(1, limit // _EVENTS_OF_A_RUN),
             now=now,
             stacks=self.stacks,
         )
-        if self.exact_links:
-            return with_exact_links(self.ledger, self.sink, rows)
-        return [row._replace(body=body_of(row)) for row in rows]
+        return with_exact_links(self.ledger, self.sink, rows, late_only=not self.exact_links)
 
     def next_try_ms(self, now: int) -> int | None:
         """Give how long it is until a lane that was put off may go on; None if there is none."""
@@ -210,6 +207,9 @@ class _Delivery:
 
 
 def _next_of_lane(rows: Sequence[OutboxRow], seq: int) -> OutboxRow:
-    """Give the event of the outbox that follows one that was only shown again: it is put off."""
+    """Give the event of the outbox that follows one that was only shown again: it is put off.
+
+    There is one: the last event of a run reads nothing, so that nothing is shown after it.
+    """
     place = next(i for i, row in enumerate(rows) if row.seq == seq)
     return next(row for row in rows[place:] if row.lane == rows[place].lane and row.seq > 0)

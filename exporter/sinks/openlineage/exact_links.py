@@ -21,30 +21,35 @@ _TERMINAL = frozenset({"COMPLETE", "FAIL", "ABORT"})
 
 
 def with_exact_links(
-    ledger: Ledger, destination: str, rows: Sequence[OutboxRow]
+    ledger: Ledger, destination: str, rows: Sequence[OutboxRow], *, late_only: bool
 ) -> list[OutboxRow]:
     """Put the ends of makers around the ends of their readers; they have numbers below zero.
 
-    `rows` are those of one run of each lane, for what is newest changes with every run.
+    Order: `rows` in the order in which they leave. Of a late run nothing else of its lane is there:
+        the newest version is one that the destination holds, and not one of the rows.
+    Limits: only around readers that are late, if `late_only`.
     """
     made: dict[tuple[str, str], OutboxRow] = {}
+    newest: dict[str, OutboxRow] = {}
     shown: list[OutboxRow] = []
     for row in rows:
         before: list[OutboxRow] = []
         after: list[OutboxRow] = []
-        if row.event_type in _TERMINAL:
+        if row.event_type in _TERMINAL and (row.is_late or not late_only):
             event = orjson.loads(row.body)
-            for dataset, artifacts in _read(event):
-                if any((dataset, artifact) in made for artifact in artifacts):
-                    continue  # made a moment ago by this very run
-                ends = ledger.outbox.ends_of(destination, dataset, artifacts)
-                if ends is not None:
-                    before.append(ends.read)
-                    after.append(ends.newest)
-            made |= dict.fromkeys(_made(event), row)
+            for dataset, artifacts in () if row.corrects else _read(event):
+                own = [made[dataset, one] for one in artifacts if (dataset, one) in made]
+                old, new = own[0] if own else None, newest.get(dataset)
+                if old is None:
+                    held = ledger.outbox.ends_of(destination, dataset, artifacts)
+                    old, new = held.read, new or held.newest
+                if old is not None and new is not None and old.run_id != new.run_id:
+                    before.append(old._replace(corrects=True, unit=""))
+                    after.append(new._replace(corrects=True, unit=""))
+            for dataset, artifact in _made(event):
+                made[dataset, artifact] = newest[dataset] = row
         for extra in (*before, row, *after):
-            is_extra = extra is not row
-            number = -len(shown) - 1 if is_extra else row.seq
+            number = row.seq if extra is row else -len(shown) - 1
             shown.append(extra._replace(seq=number, lane=row.lane, body=body_of(extra)))
     return shown
 

@@ -93,7 +93,8 @@ class HttpDestination:
     ) -> Generator[Outcome, None, None]:
         """Send events and say of each, as soon as it is answered, what became of it.
 
-        Order: within a lane as given; after a `retry` the rest of its lane stays unsent.
+        Order: within a lane as given; after a `retry` the rest of its lane stays unsent, after a
+            `dead` of a run that leaves whole all but the last event of that run.
         Repeat: harmless for the catalog's graph, for run ids are fixed; an event whose answer was
             lost is sent again.
         Raises: SinkUnavailable, after the outcomes of what was sent: nobody there, credentials
@@ -167,7 +168,7 @@ class HttpDestination:
                 for batch in self._batches(lane):
                     if halted():
                         return
-                    if batch[0].unit and batch[0].unit == refused and not batch[0].ends_unit:
+                    if refused and not (batch[0].unit == refused and batch[0].ends_unit):
                         continue
                     outcomes = self._send_batch(connection, batch)
                     for outcome in outcomes:
