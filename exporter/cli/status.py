@@ -10,7 +10,7 @@ from exporter.cli.output import print_json, print_line, print_table
 from exporter.errors import StateUnavailable
 from exporter.hierarchy import iso_from_ms
 from exporter.ledger import Ledger
-from exporter.sync.lineage_export import SINK_PREFIX
+from exporter.sinks.openlineage import SINK_PREFIX
 from exporter.sync.mlflow_export import mlflow_sink_name
 
 if TYPE_CHECKING:

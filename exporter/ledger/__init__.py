@@ -57,7 +57,7 @@ named by a string of the caller's; an OpenLineage sink's name is its destination
 
     ledger.outbox
         enqueue(lease, [OutboxMark], now) -> events that entered
-        next_events(destination, *, limit, now, skip_lanes=()) -> [OutboxRow]
+        next_events(destination, *, limit, now) -> [OutboxRow]
         next_runs(lease, destination, *, limit, now, stacks=None) -> [OutboxRow] of whole runs
         acknowledge(lease, destination, seqs, now, *, whole=False)
         retry_event(lease, seq, *, next_at, status, body)

@@ -65,9 +65,7 @@ class Outbox:
                 entered += whole_runs.enter(connection, sink, whole, now) if whole else 0
             return entered
 
-    def next_events(
-        self, destination: str, *, limit: int, now: int, skip_lanes: Collection[str] = ()
-    ) -> list[OutboxRow]:
+    def next_events(self, destination: str, *, limit: int, now: int) -> list[OutboxRow]:
         """Give the events that may leave now, oldest first; none of a lane that is held."""
         held = outbox.alias("held")
         held_lanes = select(held.c.lane).where(
@@ -90,8 +88,6 @@ class Outbox:
             .order_by(outbox.c.seq)
             .limit(limit)
         )
-        if skip_lanes:
-            query = query.where(outbox.c.lane.not_in(list(skip_lanes)))
         with self._database.read() as connection:
             return [OutboxRow(*row) for row in connection.execute(query)]
 

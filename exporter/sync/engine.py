@@ -20,6 +20,7 @@ from exporter.ledger import CycleRecord, Ledger
 from exporter.sinks.mlflow import MlflowSink
 from exporter.sinks.openlineage import (
     SCHEMA_FOLDER,
+    SINK_PREFIX,
     DeliveryReport,
     EventCheck,
     deliver,
@@ -31,7 +32,7 @@ from exporter.sync.cycle import StackCycle
 from exporter.sync.experiments import Experiments
 from exporter.sync.intake import CycleRules
 from exporter.sync.leading import LEASE_TTL_S, Leadership, process_name
-from exporter.sync.lineage_export import SINK_PREFIX, LineageExport
+from exporter.sync.lineage_export import LineageExport
 from exporter.sync.mlflow_export import GRACE_MS, MlflowExport, mlflow_sink_name
 from exporter.sync.outcomes import FailureBook
 from exporter.sync.policy import Mappings, stack_policy

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from exporter.hierarchy.status import is_unfinished
 from exporter.ledger import Made, OutboxMark, Read
 from exporter.mapping.openlineage import ContentProfile, RunDetails, run_events, source_events
+from exporter.sinks.openlineage import SINK_PREFIX
 from exporter.sync.outcomes import Failure
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from exporter.sync.leading import Leadership
     from exporter.sync.outcomes import FailureBook
     from exporter.sync.report import StackReport
-
-SINK_PREFIX = "openlineage/"
 
 
 class _Told(NamedTuple):

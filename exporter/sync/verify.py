@@ -116,7 +116,8 @@ class StackVerification:
         left = chronological(unseen.values())
         for ids in _pages((head.source_id for head in left), _PAGE):
             runs = self._read(ids)
-            found = [self.reader.unit(state.experiment_id, run_key(run)) for run in runs]
+            look_up = partial(self.reader.unit, state.experiment_id)
+            found = list(self.executor.map(look_up, map(run_key, runs)))
             for unit in found:
                 unmatched.pop(unit.unit, None)
             yield from self._compared(list(map(_Listed, runs, found)), tracked)

@@ -5,7 +5,7 @@ outbox; a `Destination` takes events and says of each what became of it.
 """
 
 from exporter.sinks.openlineage.check import SCHEMA_FOLDER, EventCheck
-from exporter.sinks.openlineage.delivery import DeliveryReport, deliver
+from exporter.sinks.openlineage.delivery import SINK_PREFIX, DeliveryReport, deliver
 from exporter.sinks.openlineage.destination import (
     Destination,
     DestinationSettings,
@@ -17,6 +17,7 @@ from exporter.sinks.openlineage.outcomes import Outcome
 
 __all__ = [
     "SCHEMA_FOLDER",
+    "SINK_PREFIX",
     "DeliveryReport",
     "Destination",
     "DestinationSettings",

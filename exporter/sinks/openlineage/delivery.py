@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from exporter.sinks.openlineage.outcomes import Outcome
 
 SINK_PREFIX = "openlineage/"
+"""Before a destination's name it gives the name by which the ledger knows it."""
 PATIENCE_S = 15.0
 _GROUP = 200
 _EVENTS_OF_A_RUN = 10
