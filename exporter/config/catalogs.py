@@ -49,6 +49,16 @@ def profile_of(settings: NamesCatalog, folder: Path | None = None) -> CatalogPro
     return profile_from_yaml(name, load_mapping(f"{GROUP}/{name}", folder=folder))
 
 
+def way_problem(settings: NamesCatalog, folder: Path | None = None) -> str:
+    """Say why a destination's catalog is not reached by a URL; nothing where it is, or has none."""
+    if settings.url is None or profile_of(settings, folder).transport != "openlineage":
+        return ""
+    return (
+        "is not reached by a url; write `transport:` with what openlineage-python needs, "
+        "see docs/catalogs.md"
+    )
+
+
 def catalog_of_url(url: str) -> str:
     """Name the catalog that a destination is taken for when the settings do not say."""
     return "file" if url.startswith("file:") else "generic"

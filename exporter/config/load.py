@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from exporter.config.catalogs import catalog_problem
+from exporter.config.catalogs import catalog_problem, way_problem
 from exporter.config.references import (
     Place,
     Problem,
@@ -174,20 +174,24 @@ def _checked(
             if problem.place not in known_bad and not _follows(problem, inner)
         ]
         raise told.error() from None  # the original repeats values, which may be secrets
-    told.problems += _unknown_catalogs(settings)
+    told.problems += _wrong_catalogs(settings)
     if told.problems:
         raise told.error()
     return settings
 
 
-def _unknown_catalogs(settings: Settings) -> list[Problem]:
-    """Find destinations whose catalog has no profile, neither ours nor the user's."""
+def _wrong_catalogs(settings: Settings) -> list[Problem]:
+    """Find destinations whose catalog has no profile, ours or the user's, or is not reached so."""
+    folder = settings.mappings_folder
     return [
         Problem(("sinks", "openlineage", place, "catalog"), problem)
         for place, destination in enumerate(settings.sinks.openlineage)
         if destination.catalog is not None
         and "${" not in destination.catalog
-        and (problem := catalog_problem(destination.catalog, settings.mappings_folder))
+        and (
+            problem := catalog_problem(destination.catalog, folder)
+            or way_problem(destination, folder)
+        )
     ]
 
 

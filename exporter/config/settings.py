@@ -6,6 +6,7 @@ This file says what may be written; `load` says where it is found and how mistak
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -137,6 +138,9 @@ def _plain_http(url: str) -> str:
     return url
 
 
+_HOST_AND_PORT = re.compile(r"[\w.-]+:\d+(/|$)")
+
+
 def _destination(value: SecretUrl, info: ValidationInfo) -> SecretUrl:
     url = value.get_secret_value()
     if _unresolved(url, info):
@@ -148,6 +152,8 @@ def _destination(value: SecretUrl, info: ValidationInfo) -> SecretUrl:
         return SecretUrl(f"file://{file_url_path(url)}")
     if "://" in url or not url.strip():
         raise ValueError("write http://host:5000, https://… or file:///srv/out/events.jsonl")
+    if _HOST_AND_PORT.match(url):
+        raise ValueError(f"is it a file or a server? Write file:///… or http://{url}")
     return SecretUrl(f"file://{anchored_path(url, _folder(info))}")
 
 

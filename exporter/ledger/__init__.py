@@ -19,6 +19,9 @@ named by a string of the caller's; an OpenLineage sink's name is its destination
         release(lease)                               no error when it is lost already
         holder() -> LeaseHolder | None
 
+    ledger.claim(lease, repository)                  the first to come; raises for any other
+    ledger.check_repository(repository) -> repository | None
+
     ledger.units
         cursor(stack) -> StackCursor                 (cursor | None, policy | None)
         save_cursor(lease, stack, cursor, policy)
@@ -62,7 +65,7 @@ named by a string of the caller's; an OpenLineage sink's name is its destination
         acknowledge(lease, destination, seqs, now, *, whole=False)
         retry_event(lease, seq, *, next_at, status, body)
         dead_event(lease, seq, *, status, body, now, whole=False)
-        ends_of(destination, dataset, artifacts) -> Ends | None
+        ends_of(destination, dataset, artifacts) -> Ends
         counts(destination) -> OutboxCounts
         withheld(destination) -> corrections of older runs that were not sent
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from sqlalchemy import select
+
+from exporter.errors import ConfigError
 from exporter.ledger import migrate as migration
 from exporter.ledger.bindings import Bindings
 from exporter.ledger.cycles import Cycles
@@ -11,10 +14,16 @@ from exporter.ledger.database import Database, parse_url
 from exporter.ledger.dead import DeadLetters
 from exporter.ledger.leases import Leases
 from exporter.ledger.outbox import Outbox
+from exporter.ledger.progress import upsert
+from exporter.ledger.schema import properties
 from exporter.ledger.units import Units
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from exporter.ledger.records import Lease
+
+_REPOSITORY = "repository"
 
 
 class Ledger:
@@ -49,6 +58,33 @@ class Ledger:
         Raises: as `open` does.
         """
         return migration.upgrade(parse_url(url))
+
+    def claim(self, lease: Lease, repository: str) -> None:
+        """Make this the state of a repository. Repeat: no effect.
+
+        Raises: ConfigError where it is another's; LeaseLost.
+        """
+        if self.check_repository(repository) is None:
+            with self._database.write(lease) as connection:
+                upsert(connection, properties, [{"name": _REPOSITORY, "value": repository}])
+
+    def check_repository(self, repository: str) -> str | None:
+        """Say whose state this is, None while it is nobody's.
+
+        Raises: ConfigError where it is that of another repository.
+        """
+        with self._database.read() as connection:
+            owner = connection.execute(
+                select(properties.c.value).where(properties.c.name == _REPOSITORY)
+            ).scalar_one_or_none()
+        if owner not in {None, repository}:
+            raise ConfigError(
+                f"The state database {self.url} is that of repository {owner!r}, and the "
+                f"configuration names {repository!r}.",
+                hint="The name is part of every identity. Give the repository its name back, or "
+                "export it under the new one with a state.url of its own.",
+            )
+        return owner
 
     @property
     def revision(self) -> str:

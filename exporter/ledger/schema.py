@@ -50,6 +50,14 @@ QUEUED = text("state = 'queued'")
 PARKED = text("state = 'parked'")
 OPEN_UNIT = text("waiting")
 
+properties = Table(
+    "properties",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", AnyText(), nullable=False),
+)
+"""What holds for the whole ledger: the repository that it is the state of."""
+
 leases = Table(
     "leases",
     metadata,

@@ -101,6 +101,7 @@ class Engine:
             leadership = closing.enter_context(
                 Leadership(ledger, self.process, ttl_s=self.lease_ttl_s)
             )
+            ledger.claim(leadership.lease, self.settings.repository)
             failures = FailureBook(ledger, leadership, clock, self.settings.masker())
             work = _Work(
                 mappings,
@@ -121,6 +122,8 @@ class Engine:
                     continue
                 began_s = clock.monotonic_s()
                 self._run_stack(work, stack, shown, mlflow, lineage)
+                for note in shown.artifacts.to_notes():
+                    shown.notes.append({"stack": stack.key, "note": note})
                 shown.seconds = clock.monotonic_s() - began_s
             delivered = self._deliver(work)
             self._total(work, delivered)

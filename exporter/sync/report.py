@@ -77,6 +77,20 @@ class ArtifactCounts:
     missing: int = 0
     corrupt: int = 0
 
+    def to_notes(self) -> list[str]:
+        """Say of what could not be read how much it is, and what to do."""
+        told = {
+            "outside the folders that may be read (artifacts.roots)": self.refused,
+            "not there": self.missing,
+            "not readable whole": self.corrupt,
+        }
+        return [
+            f"the files of {count:,} artifacts were not read, for they are {why}; where they were "
+            "moved, set artifacts.rewrite (`pipeline-exporter doctor` shows places)"
+            for why, count in told.items()
+            if count
+        ]
+
 
 @dataclass(slots=True)
 class MlflowCounts:

@@ -390,7 +390,12 @@ def test_doctor_tells_what_is_at_a_broker(
     assert "1 broker, topic 'lineage'" in fine["message"]
 
 
-def test_doctor_tells_a_catalog_that_a_url_does_not_reach(here: Path, told: Told) -> None:
+@pytest.mark.parametrize("verb", ["doctor", "run"])
+def test_a_catalog_that_a_url_does_not_reach_is_a_mistake(
+    verb: str, here: Path, told: Told
+) -> None:
     sinks = "{openlineage: [{name: topic, catalog: kafka, url: 'http://127.0.0.1:1'}]}"
-    (problem,) = doctor(told, here, sinks, code=2)
-    assert "not reached by a url" in problem["message"]
+    write_zenml_config(here, sinks=sinks)
+    ended = told(verb)
+    assert ended.code == 2
+    assert "sinks.openlineage[0].catalog: is not reached by a url" in ended.err + ended.out

@@ -152,6 +152,47 @@ def test_a_mistake_in_the_configuration_is_told_with_its_place(
     assert "exporter.yaml" in ended.err
 
 
+@pytest.mark.parametrize("url", ["marquez:5000", "127.0.0.1:5000/api", "localhost:1"])
+def test_a_server_without_its_scheme_is_not_taken_for_a_file(
+    url: str, here: Path, told: Told
+) -> None:
+    write_zenml_config(here, sinks=f"{{openlineage: [{{name: events, url: '{url}'}}]}}")
+    ended = told("run")
+    assert ended.code == 2
+    assert f"Write file:///… or http://{url}" in ended.err
+
+
+def test_a_state_is_that_of_one_repository(here: Path, told: Told) -> None:
+    sinks = "{openlineage: [{name: events, url: events.jsonl}]}"
+    file = write_zenml_config(here, sinks=sinks)
+    assert told("run").code == 0
+    before = (here / "events.jsonl").read_bytes()
+    file.write_text(file.read_text().replace("repository: acme", "repository: other", 1))
+    for verb in (["run"], ["run", "--full", "--repair"]):
+        ended = told(*verb)
+        assert ended.code == 2, ended
+        assert "that of repository 'acme', and the configuration names 'other'" in ended.err
+        assert "Give the repository its name back" in ended.err
+    assert (here / "events.jsonl").read_bytes() == before
+    file.write_text(file.read_text().replace("repository: other", "repository: acme", 1))
+    assert told("run").code == 0
+
+
+def test_artifacts_that_could_not_be_read_are_told_by_the_cycle_that_looked(
+    here: Path, told: Told
+) -> None:
+    file = write_zenml_config(here, sinks="{openlineage: [{name: events, url: events.jsonl}]}")
+    text = file.read_text()
+    start, end = text.index("    artifacts:"), text.index("sinks:")
+    file.write_text(text[:start] + text[end:])
+    ended = told("run", "--json")
+    assert ended.code == 0
+    (note,) = ended.json["notes"]
+    assert note["stack"] == "local_stack"
+    assert "25 artifacts were not read" in note["note"]
+    assert "artifacts.rewrite" in note["note"]
+
+
 def test_a_flavour_that_does_not_exist_names_those_that_do(here: Path, told: Told) -> None:
     file = write_zenml_config(here)
     file.write_text(file.read_text().replace("  - key:", "  - flavour: zenml-0.4\n    key:"))

@@ -1,4 +1,4 @@
-"""Runs whose readers wait for them, and that come again for them.
+"""Runs whose readers wait for them, and the repository whose state a ledger is.
 
 Revision ID: 0003
 """
@@ -15,7 +15,13 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Remember what runs that are still to be told read of others."""
+    """Remember what runs that are still to be told read of others, and the repository."""
+    op.create_table(
+        "properties",
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_properties"),
+    )
     op.add_column(
         "makers", sa.Column("exact", sa.Boolean(), server_default=sa.true(), nullable=False)
     )
