@@ -66,6 +66,7 @@ named by a string of the caller's; an OpenLineage sink's name is its destination
         retry_event(lease, seq, *, next_at, status, body)
         dead_event(lease, seq, *, status, body, now, whole=False)
         ends_of(destination, dataset, artifacts) -> Ends
+        ends_after(destination, unit_key) -> [OutboxRow]
         counts(destination) -> OutboxCounts
         withheld(destination) -> corrections of older runs that were not sent
 

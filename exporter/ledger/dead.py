@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select, update
 
 from exporter.ledger import whole_runs
+from exporter.ledger.outbox_rows import queue_again
 from exporter.ledger.progress import chunks, count, outbox_scope, stack_scope
 from exporter.ledger.records import DeadLetter, LetterKind
 from exporter.ledger.schema import letters, outbox, unit_sinks
@@ -160,10 +161,36 @@ def _move_events(
                 .where(outbox.c.seq.in_(part), outbox.c.state == "dead")
                 .values(state=state, **values)
             ).rowcount
+        _with_their_ends(connection, destination, group, again=state == "queued")
         queued = moved if state == "queued" else 0
         count(connection, outbox_scope(destination), {"dead": -moved, "pending": queued})
         whole_runs.unpark(connection, [row.subject for row in group])
         _delete(connection, group)
+
+
+def _with_their_ends(
+    connection: Connection, destination: str, rows: Sequence[AnyRow], *, again: bool
+) -> None:
+    """Send ends that were taken `again` after their START, for alone it would begin the run anew.
+
+    Or let their bodies go, which were kept for that.
+    Source: https://github.com/MarquezProject/marquez/issues/2264
+    """
+    for part in chunks(row.subject for row in rows):
+        begun = select(outbox.c.run_id).where(
+            outbox.c.seq.in_(part), outbox.c.event_type == "START"
+        )
+        ends = (
+            outbox.c.run_id.in_(begun)
+            & (outbox.c.event_type != "START")
+            & (outbox.c.position == 0)
+            & outbox.c.body.is_not(None)
+        )
+        if again:
+            queue_again(connection, destination, ends)
+        else:
+            taken = (outbox.c.destination == destination, outbox.c.state == "delivered")
+            connection.execute(update(outbox).where(*taken, ends).values(body=None))
 
 
 def _set_state(connection: Connection, rows: Sequence[AnyRow], state: str) -> None:

@@ -14,10 +14,10 @@ from sqlalchemy import select
 
 from exporter.ledger.outbox_rows import RUN_END
 from exporter.ledger.progress import chunks, upsert
-from exporter.ledger.reading import COMPLETE
 from exporter.ledger.recording import name_hash
 from exporter.ledger.records import OutboxRow
 from exporter.ledger.schema import makers, outbox, units
+from exporter.ledger.versions import COMPLETE, events_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -87,6 +87,17 @@ def ends_of(
     )
     read = known.where(makers.c.artifact_hash.in_(hashes))
     return Ends(*(_shown_again(connection.execute(one).one_or_none()) for one in (read, known)))
+
+
+def ends_after(connection: Connection, destination: str, unit_key: str) -> list[OutboxRow]:
+    """Give the ends that tell again of newer versions of what a run makes, in order."""
+    told: list[OutboxRow] = []
+    for seq in events_after(connection, destination, unit_key):
+        row = connection.execute(select(outbox).where(outbox.c.seq == seq)).one_or_none()
+        shown = _shown_again(row)
+        if shown is not None:
+            told.append(shown)
+    return told
 
 
 def _shown_again(row: Row[Any] | None) -> OutboxRow | None:  # Any: columns are read by name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import case, func, insert, select, text, update
 
 from exporter.ledger import exact_links, reading, whole_runs
 from exporter.ledger.dead import write_letter
@@ -17,7 +17,7 @@ from exporter.ledger.schema import letters, outbox, units
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from sqlalchemy import Select
+    from sqlalchemy import ColumnElement, Select
     from sqlalchemy.engine import Connection
 
     from exporter.ledger.database import Database
@@ -138,14 +138,16 @@ class Outbox:
         """Note that a destination took events. Repeat: harmless.
 
         Their bodies are dropped; of events that leave run by run when the run is taken whole and is
-        not the newest of its pipeline.
+        not the newest of its pipeline, of an end whose START is a dead letter together with that.
         """
         wanted = list(seqs)
         if not wanted:
             return
         with self._database.write(lease) as connection:
             deltas: Counter[str] = Counter()
-            kept = {"corrects": False} if whole else {"body": None}
+            kept: dict[str, object] = {"corrects": False}
+            if not whole:
+                kept = {"body": case((_has_dead_start(), outbox.c.body), else_=None)}
             for part in chunks(wanted):
                 taken = (outbox.c.destination == destination, outbox.c.seq.in_(part), _IS_QUEUED)
                 for row in connection.execute(_per_stack().where(*taken)):
@@ -258,6 +260,14 @@ class Outbox:
         with self._database.read() as connection:
             return exact_links.ends_of(connection, destination, dataset, artifacts)
 
+    def ends_after(self, destination: str, unit_key: str) -> list[OutboxRow]:
+        """Give the ends to tell again after a run that comes late, in order.
+
+        They are of runs that are held and made newer versions of what it makes.
+        """
+        with self._database.read() as connection:
+            return exact_links.ends_after(connection, destination, unit_key)
+
     def withheld(self, destination: str) -> int:
         """Count the corrections of older runs that were not sent: the catalog cannot take them."""
         with self._database.read() as connection:
@@ -298,6 +308,21 @@ def _per_stack() -> Select[tuple[str, int]]:
         select(units.c.stack, func.count().label("number"))
         .select_from(outbox.join(units, units.c.key == outbox.c.unit_key))
         .group_by(units.c.stack)
+    )
+
+
+def _has_dead_start() -> ColumnElement[bool]:
+    """Say of an event whether the START of its run is a dead letter, and may be sent again."""
+    start = outbox.alias("start")
+    return (
+        select(start.c.seq)
+        .where(
+            start.c.destination == outbox.c.destination,
+            start.c.run_id == outbox.c.run_id,
+            start.c.event_type == "START",
+            start.c.state == "dead",
+        )
+        .exists()
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func
+from sqlalchemy import delete, func, select, update
 
 from exporter.errors import StateError
 from exporter.ledger.progress import chunks, count, outbox_scope
@@ -14,6 +14,7 @@ from exporter.ledger.schema import letters, outbox, units
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy import ColumnElement
     from sqlalchemy.engine import Connection
 
     from exporter.ledger.records import OutboxEvent
@@ -63,3 +64,22 @@ def leave(connection: Connection, destination: str, leaving: Sequence[tuple[int,
             )
     waiting = states["queued"] + states[PARKED]
     count(connection, outbox_scope(destination), {"pending": -waiting, "dead": -states["dead"]})
+
+
+def queue_again(connection: Connection, destination: str, meant: ColumnElement[bool]) -> None:
+    """Queue again what a destination took."""
+    taken = (outbox.c.destination == destination, outbox.c.state == "delivered", meant)
+    rows = connection.execute(
+        select(units.c.stack, func.count().label("number"))
+        .select_from(outbox.join(units, units.c.key == outbox.c.unit_key))
+        .where(*taken)
+        .group_by(units.c.stack)
+    )
+    changes = {f"delivered/{row.stack}": -row.number for row in rows}
+    moved = connection.execute(
+        update(outbox)
+        .where(*taken)
+        .values(state="queued", attempts=0, next_at=None, corrects=False)
+    ).rowcount
+    scope = outbox_scope(destination)
+    count(connection, scope, {**changes, "delivered": -moved, "pending": moved})

@@ -18,6 +18,7 @@ from exporter.ledger.outbox_rows import PARKED
 from exporter.ledger.progress import chunks
 from exporter.ledger.recording import name_hash
 from exporter.ledger.schema import heads, makers, outbox, reads
+from exporter.ledger.versions import COMPLETE, is_newest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from exporter.ledger.records import OutboxMark
 
-COMPLETE = "COMPLETE"
 _IS_PARKED = text("outbox.state = 'parked'")  # as the partial index spells it
 
 
@@ -84,7 +84,7 @@ def missing(connection: Connection, destination: str, unit_keys: Iterable[str]) 
                 outbox.c.unit_key != reads.c.unit_key,
                 outbox.c.event_type == COMPLETE,
                 outbox.c.state.in_(("dead", PARKED)),
-                outbox.c.revision == 0,
+                outbox.c.corrects == false(),
             )
             .group_by(reads.c.unit_key)
         )
@@ -119,13 +119,17 @@ def released(connection: Connection, destination: str) -> list[str]:
 
 
 def shall_be_shown_again(destination: str) -> ColumnElement[bool]:
-    """Say of an event of the outbox whether a reader, there or to come, may need it once more."""
+    """Say of an event of the outbox whether it may have to be told once more.
+
+    A reader that is still to be told may need it, or what it tells of is the newest version.
+    """
     read = select(reads.c.dataset_hash).where(reads.c.destination == destination)
     made = select(makers.c.run_id).where(
         makers.c.destination == destination,
         makers.c.exact | makers.c.dataset_hash.in_(read),
     )
-    return (outbox.c.event_type == COMPLETE) & outbox.c.run_id.in_(made)
+    is_wanted = (outbox.c.event_type == COMPLETE) & outbox.c.run_id.in_(made)
+    return is_wanted | is_newest(destination)
 
 
 def settle(connection: Connection, destination: str, unit_key: str) -> None:

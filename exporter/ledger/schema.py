@@ -306,6 +306,19 @@ reads = Table(
 )
 """What a run read of others, and its first event that says so, until it is held whole."""
 
+newest = Table(
+    "newest",
+    metadata,
+    Column("destination", _NAME, primary_key=True),
+    Column("dataset_hash", _KEY, primary_key=True),
+    Column("unit_key", _KEY, nullable=False),
+    Column("run_id", AnyText(), nullable=False),
+    Column("end_ms", BigInteger(), nullable=False),
+    Index("ix_newest_run", "destination", "run_id"),
+    sqlite_with_rowid=False,
+)
+"""Which run that a destination holds whole made the newest version of a dataset."""
+
 heads = Table(
     "heads",
     metadata,

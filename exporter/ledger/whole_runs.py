@@ -12,14 +12,13 @@ version), https://github.com/MarquezProject/marquez/issues/2264 (a late START op
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import and_, func, insert, select, text, update
+from sqlalchemy import func, insert, select, text, update
 
-from exporter.ledger import exact_links, reading
-from exporter.ledger.outbox_rows import PARKED, RUN_END, leave, row_of
+from exporter.ledger import exact_links, reading, versions
+from exporter.ledger.outbox_rows import PARKED, RUN_END, leave, queue_again, row_of
 from exporter.ledger.progress import IS_PENDING, chunks, count, outbox_scope, upsert
 from exporter.ledger.recording import name_hash
 from exporter.ledger.records import OutboxRow
@@ -82,9 +81,10 @@ class NextRuns:
 def enter(connection: Connection, destination: str, marks: Sequence[OutboxMark], now: int) -> int:
     """Take in the events of runs; give how many entered.
 
-    Repeat: a run that says the same as before has none. One that differs and is not held whole yet
-        is sent anew. Of one that is held whole only what ended differently is sent, and that only
-        while it is its pipeline's newest; otherwise it is counted as withheld.
+    Repeat: a run that says the same as before has none. One that differs and is not held whole yet,
+        or whose steps did not end as was told, is sent anew. Of one that is held whole only what
+        its ends say otherwise is sent, and that only while it is its pipeline's newest; otherwise
+        it is counted as withheld.
     """
     pipelines = _pipelines_of(connection, [mark.unit_key for mark in marks])
     _remember_flows(connection, marks, pipelines)
@@ -104,7 +104,7 @@ def enter(connection: Connection, destination: str, marks: Sequence[OutboxMark],
         ]
         if not changed:
             continue
-        if before and all(row.state in ("delivered", "dropped") for row in before):
+        if _is_held(before) and _ends_alike(mark, before):
             head = newest.get(pipelines[mark.unit_key])
             last = _last_told(connection, destination, mark.unit_key) if head is None else head[0]
             if last != mark.unit_key:
@@ -116,10 +116,7 @@ def enter(connection: Connection, destination: str, marks: Sequence[OutboxMark],
         else:
             leaving += before
             reading.remember(connection, destination, mark)
-            entering += [
-                row_of(destination, mark.unit_key, event, now, position)
-                for position, event in enumerate(mark.events)
-            ]
+            entering += _anew(destination, mark, before, now)
     leave(connection, destination, [(row.seq, row.state) for row in leaving])
     if entering:
         connection.execute(insert(outbox), entering)
@@ -159,22 +156,32 @@ def next_runs(
         if lane not in held and run.end_ms <= min(anywhere, bounds.get(lane, anywhere)):
             by_lane.setdefault(lane, []).append(run)
     share = max(1, limit // max(1, len(by_lane)))
+    first = {lane: runs[:share] for lane, runs in by_lane.items()}
+    ends = {run.unit_key: run.end_ms for runs in first.values() for run in runs}
+    newer = versions.newer_than(connection, destination, ends)
     newest = _heads(connection, destination)
     lanes: dict[str, str] = {}
     late: set[str] = set()
     reopened: dict[str, None] = {}
-    for lane, runs in by_lane.items():
-        for place, run in enumerate(runs[:share]):
-            head = newest.get(run.pipeline)
-            is_old = head is not None and head.unit_key != run.unit_key and head.end_ms > run.end_ms
-            is_late = run.is_known or is_old
+    for lane, runs in first.items():
+        for place, run in enumerate(runs):
+            touched = {
+                Pipeline(one.stack, name_hash(one.pipeline)) for one in newer.get(run.unit_key, ())
+            }
+            after = [
+                head.unit_key
+                for pipeline in sorted({run.pipeline, *touched})
+                if (head := newest.get(pipeline)) is not None
+                and head.unit_key != run.unit_key
+                and head.end_ms > run.end_ms
+            ]
+            is_late = bool(run.is_known or after or touched)
             if is_late and place:
                 break
             lanes[run.unit_key] = lane
             if run.is_partial:
                 reopened[run.unit_key] = None
-            if head is not None and is_old:
-                reopened[head.unit_key] = None
+            reopened |= dict.fromkeys(after)
             if is_late:
                 late.add(run.unit_key)
                 break
@@ -271,23 +278,10 @@ def unpark(connection: Connection, seqs: Iterable[int]) -> None:
 def reopen(connection: Connection, destination: str, unit_keys: Iterable[str]) -> None:
     """Queue again what was delivered of these runs: they are sent from their first event on."""
     for part in chunks(unit_keys):
-        meant = and_(
-            outbox.c.destination == destination,
-            outbox.c.unit_key.in_(part),
-            outbox.c.state == "delivered",
-            outbox.c.body.is_not(None),
-        )
-        deltas = Counter(_by_stack(connection, meant))
-        moved = connection.execute(
-            update(outbox)
-            .where(meant)
-            .values(state="queued", attempts=0, next_at=None, corrects=False)
-        ).rowcount
-        changes = {f"delivered/{stack}": -number for stack, number in deltas.items()}
-        count(
+        queue_again(
             connection,
-            outbox_scope(destination),
-            {**changes, "delivered": -moved, "pending": moved},
+            destination,
+            outbox.c.unit_key.in_(part) & outbox.c.body.is_not(None),
         )
 
 
@@ -304,14 +298,13 @@ def settle(connection: Connection, destination: str, unit_keys: Iterable[str]) -
         ).one()
         pipeline = Pipeline(row.stack, name_hash(row.pipeline))
         head = _heads(connection, destination, pipeline).get(pipeline)
-        if head is not None and head.unit_key != unit_key and head.end_ms > row.end_ms:
-            _drop_bodies(connection, destination, unit_key)
-            continue
-        if head is not None and head.unit_key != unit_key:
-            _drop_bodies(connection, destination, head.unit_key)
-        head_row = {"unit_key": unit_key, "end_ms": row.end_ms}
-        key = {"destination": destination, **pipeline._asdict()}
-        upsert(connection, heads, [{**key, **head_row}])
+        overtaken = versions.settle(connection, destination, unit_key, row.end_ms)
+        if head is None or head.unit_key == unit_key or head.end_ms <= row.end_ms:
+            key = {"destination": destination, **pipeline._asdict()}
+            upsert(connection, heads, [{**key, "unit_key": unit_key, "end_ms": row.end_ms}])
+            overtaken += [head.unit_key] if head is not None else []
+        for other in dict.fromkeys((*overtaken, unit_key)):
+            _drop_bodies(connection, destination, other)
 
 
 def _corrections(
@@ -338,6 +331,45 @@ def _corrections(
     return entering, leaving
 
 
+def _is_held(before: Sequence[AnyRow]) -> bool:
+    """Tell whether a destination holds all of a run, but for corrections on their way."""
+    return bool(before) and all(
+        row.state in ("delivered", "dropped") or row.corrects for row in before
+    )
+
+
+def _ends_alike(mark: OutboxMark, before: Sequence[AnyRow]) -> bool:
+    """Tell whether everything that ended before has ended in the same way now.
+
+    A run that was given up as stale has not, once it really ends.
+    """
+    ended = {row.run_id: row.event_type for row in before if row.event_type != _START}
+    return all(
+        ended.get(event.run_id, event.event_type) == event.event_type
+        for event in mark.events
+        if event.event_type != _START
+    )
+
+
+def _anew(
+    destination: str, mark: OutboxMark, before: Sequence[AnyRow], now: int
+) -> list[dict[str, object]]:
+    """Give all events of a run; an end that may have been told otherwise is the newer word."""
+    told = {
+        (row.run_id, row.event_type): (row.revision, row.content_hash)
+        for row in before
+        if row.event_type != _START
+    }
+    rows = []
+    for position, event in enumerate(mark.events):
+        row = row_of(destination, mark.unit_key, event, now, position)
+        if (event.run_id, event.event_type) in told:
+            revision, content = told[event.run_id, event.event_type]
+            row["revision"] = revision + (content != event.content_hash)
+        rows.append(row)
+    return rows
+
+
 def _had(
     connection: Connection, destination: str, unit_keys: Sequence[str]
 ) -> dict[str, list[AnyRow]]:
@@ -352,6 +384,7 @@ def _had(
                 outbox.c.content_hash,
                 outbox.c.state,
                 outbox.c.revision,
+                outbox.c.corrects,
             )
             .where(outbox.c.destination == destination, outbox.c.unit_key.in_(part))
             .order_by(outbox.c.seq)
@@ -544,16 +577,6 @@ def _remember_flows(
         connection.execute(insert(flows), new)
 
 
-def _by_stack(connection: Connection, meant: Any) -> dict[str, int]:  # Any: an SQL expression
-    rows = connection.execute(
-        select(units.c.stack, func.count().label("number"))
-        .select_from(outbox.join(units, units.c.key == outbox.c.unit_key))
-        .where(meant)
-        .group_by(units.c.stack)
-    )
-    return {row.stack: row.number for row in rows}
-
-
 def _leaves_whole(connection: Connection, destination: str, unit_key: str) -> bool:
     """Tell whether the events of a run have places in it: those sent singly have none."""
     last = select(func.max(outbox.c.position)).where(
@@ -573,8 +596,11 @@ def _is_open(connection: Connection, destination: str, unit_key: str) -> bool:
 
 
 def _drop_bodies(connection: Connection, destination: str, unit_key: str) -> None:
-    """Drop the bodies of a run that is not the newest, unless it is open: then it comes again."""
-    if _is_open(connection, destination, unit_key):
+    """Drop the bodies of a run, unless it is its pipeline's newest, or open and comes again."""
+    is_head = select(heads.c.unit_key).where(
+        heads.c.destination == destination, heads.c.unit_key == unit_key
+    )
+    if connection.execute(is_head).first() or _is_open(connection, destination, unit_key):
         return
     connection.execute(
         update(outbox)

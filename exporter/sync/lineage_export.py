@@ -143,12 +143,13 @@ class LineageExport:
 
 
 def made_by(event: dict[str, Any]) -> Iterator[Made]:  # Any: a parsed event
-    """Say which versions an event tells of."""
+    """Say which versions an event tells of; one without an artifact has the name of its run."""
+    run_id = event["run"]["runId"]
     for dataset in event["outputs"]:
         name = f"{dataset['namespace']} {dataset['name']}"
-        facet = dataset["facets"].get("pipelineExporter_artifact") or {"artifacts": []}
-        for artifact in facet["artifacts"]:
-            yield Made(name, artifact["id"], event["run"]["runId"])
+        facet = dataset["facets"].get("pipelineExporter_artifact") or {}
+        for artifact in facet.get("artifacts") or ({"id": f"run {run_id}"},):
+            yield Made(name, artifact["id"], run_id)
 
 
 def read_by(event: dict[str, Any]) -> Iterator[Read]:  # Any: a parsed event

@@ -256,3 +256,30 @@ def test_marks_of_a_page_cost_the_same_statements_however_many_datasets_they_nam
             recorded.outbox.enqueue(lease, [mark], 5)
         counts.append(len(told))
     assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("word", ["retry", "drop"])
+def test_a_start_is_never_sent_again_without_its_end(
+    recorded: Ledger, lease: Lease, word: str
+) -> None:
+    enqueue(recorded, lease, 1, events(1))
+    start, end = recorded.outbox.next_events(LINEAGE, limit=9, now=0)
+    recorded.outbox.dead_event(lease, start.seq, status=400, body="no", now=1)
+    recorded.outbox.acknowledge(lease, LINEAGE, [end.seq], 2)
+    assert recorded.outbox.counts(LINEAGE) == (0, 1, 1)
+    if word == "drop":
+        recorded.dead.drop(lease)
+        assert due(recorded) == []
+        with recorded._database.read() as connection:
+            assert connection.exec_driver_sql("SELECT COUNT(body) FROM outbox").scalar() == 0
+        return
+    recorded.dead.retry(lease)
+    again = recorded.outbox.next_events(LINEAGE, limit=9, now=0)
+    assert [(row.event_type, row.body) for row in again] == [
+        ("START", b"START"),
+        ("COMPLETE", b"COMPLETE"),
+    ]
+    assert recorded.outbox.counts(LINEAGE) == (2, 0, 0)
+    recorded.outbox.acknowledge(lease, LINEAGE, [row.seq for row in again], 3)
+    assert recorded.outbox.counts(LINEAGE) == (0, 2, 0)
+    assert recorded.outbox.counts_by_stack(LINEAGE)[STACK] == (0, 2, 0)

@@ -35,7 +35,9 @@ def body_of(event: Revised) -> bytes:
     if not event.revision and not event.corrects:
         return event.body
     told = orjson.loads(event.body)
-    moment = datetime.fromisoformat(told["eventTime"]) + timedelta(milliseconds=event.revision)
+    moment = datetime.fromisoformat(told["eventTime"])
+    later = timedelta(milliseconds=event.revision)
+    moment = min(moment, datetime.max.replace(tzinfo=moment.tzinfo) - later) + later
     told["eventTime"] = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     if event.corrects:
         told["inputs"] = []

@@ -6,11 +6,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from exporter.sinks.openlineage.exact_links import with_exact_links
 from exporter.sinks.openlineage.outcomes import pause_s
+from exporter.sinks.openlineage.telling import Telling, telling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection
 
     from exporter.ledger import Lease, Ledger, OutboxRow
     from exporter.mapping.openlineage.profile import Order
@@ -100,9 +100,9 @@ def deliver(
     patience_ms = patience_s * 1000
     while not halted():
         now = clock.now_ms()
-        rows = work.next_rows(now)
-        if rows:
-            work.send(rows, halted)
+        told = work.next_rows(now)
+        if told.rows:
+            work.send(told, halted)
             continue
         pause_ms = work.next_try_ms(now)
         if pause_ms is None or pause_ms > patience_ms:
@@ -128,11 +128,11 @@ class _Delivery:
     def sink(self) -> str:
         return SINK_PREFIX + self.destination.name
 
-    def next_rows(self, now: int) -> list[OutboxRow]:
+    def next_rows(self, now: int) -> Telling:
         """Give the events that may leave now, as they are sent."""
         outbox, limit = self.ledger.outbox, self.destination.page
         if self.order == "free":
-            return outbox.next_events(self.sink, limit=limit, now=now)
+            return Telling(outbox.next_events(self.sink, limit=limit, now=now), {})
         rows = outbox.next_runs(
             self.leader.lease,
             self.sink,
@@ -140,31 +140,38 @@ class _Delivery:
             now=now,
             stacks=self.stacks,
         )
-        return with_exact_links(self.ledger, self.sink, rows, late_only=not self.exact_links)
+        return telling(self.ledger, self.sink, rows, exact_links=self.exact_links)
 
     def next_try_ms(self, now: int) -> int | None:
         """Give how long it is until a lane that was put off may go on; None if there is none."""
         ahead = [until - now for until in self.held_until_ms.values() if until > now]
         return min(ahead, default=None)
 
-    def send(self, rows: list[OutboxRow], halted: Callable[[], bool]) -> None:
-        by_seq = {row.seq: row for row in rows}
+    def send(self, told: Telling, halted: Callable[[], bool]) -> None:
+        """Send events and note each that was taken, with all that had to be told again for it."""
+        by_seq = {row.seq: row for row in told.rows}
+        lacking = _needed(told)
         taken: list[int] = []
+        in_doubt: set[str] = set()
         try:
-            with closing(self.destination.send(rows, halted=halted)) as outcomes:
+            with closing(self.destination.send(told.rows, halted=halted)) as outcomes:
                 for outcome in outcomes:
-                    if outcome.seq < 0:
-                        if outcome.action == "retry":
-                            self._acknowledge(taken)
-                            self._not_taken(_next_of_lane(rows, outcome.seq), outcome)
-                        continue
-                    if outcome.action == "ack":
-                        taken.append(outcome.seq)
-                    row = by_seq[outcome.seq]
-                    if len(taken) >= _GROUP or row.ends_unit or outcome.action != "ack":
-                        self._acknowledge(taken)
+                    row = by_seq[told.with_row.get(outcome.seq, outcome.seq)]
                     if outcome.action != "ack":
+                        self._acknowledge(taken)
                         self._not_taken(row, outcome)
+                        if outcome.action == "retry":
+                            in_doubt.add(row.run_id)
+                        continue
+                    needed = lacking[row.seq]
+                    if outcome.seq not in needed:
+                        continue
+                    needed.remove(outcome.seq)
+                    if needed or row.run_id in in_doubt:
+                        continue
+                    taken.append(row.seq)
+                    if len(taken) >= _GROUP or row.ends_unit:
+                        self._acknowledge(taken)
         finally:
             self._acknowledge(taken)
 
@@ -207,10 +214,15 @@ class _Delivery:
         self.report.retried += 1
 
 
-def _next_of_lane(rows: Sequence[OutboxRow], seq: int) -> OutboxRow:
-    """Give the event of the outbox that follows one that was only shown again: it is put off.
+def _needed(told: Telling) -> dict[int, set[int]]:
+    """Say of each event of the outbox what has to be taken before it counts as delivered.
 
-    There is one: the last event of a run reads nothing, so that nothing is shown after it.
+    That is itself, and what is told again after it: left out, a dataset would show an old version.
     """
-    place = next(i for i, row in enumerate(rows) if row.seq == seq)
-    return next(row for row in rows[place:] if row.lane == rows[place].lane and row.seq > 0)
+    needed: dict[int, set[int]] = {}
+    for row in told.rows:
+        if row.seq not in told.with_row:
+            needed[row.seq] = {row.seq}
+        elif told.with_row[row.seq] in needed:
+            needed[told.with_row[row.seq]].add(row.seq)
+    return needed

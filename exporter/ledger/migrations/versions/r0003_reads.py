@@ -26,6 +26,17 @@ def upgrade() -> None:
         "makers", sa.Column("exact", sa.Boolean(), server_default=sa.true(), nullable=False)
     )
     op.create_table(
+        "newest",
+        sa.Column("destination", sa.Text(), nullable=False),
+        sa.Column("dataset_hash", sa.String(length=64), nullable=False),
+        sa.Column("unit_key", sa.String(length=64), nullable=False),
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("end_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("destination", "dataset_hash", name="pk_newest"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_newest_run", "newest", ["destination", "run_id"], unique=False)
+    op.create_table(
         "reads",
         sa.Column("destination", sa.Text(), nullable=False),
         sa.Column("unit_key", sa.String(length=64), nullable=False),

@@ -1,4 +1,4 @@
-"""Showing a catalog an older version again before its reader, and the newest after it.
+"""What a catalog is told again: an older version before its reader, the newest after it.
 
 Source: Marquez links an input to the version that is current when the event arrives,
 https://github.com/MarquezProject/marquez/issues/2733.
@@ -6,52 +6,74 @@ https://github.com/MarquezProject/marquez/issues/2733.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
 from exporter.sinks.openlineage.corrections import body_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from exporter.ledger import Ledger, OutboxRow
 
 _TERMINAL = frozenset({"COMPLETE", "FAIL", "ABORT"})
 
 
-def with_exact_links(
-    ledger: Ledger, destination: str, rows: Sequence[OutboxRow], *, late_only: bool
-) -> list[OutboxRow]:
-    """Put the ends of makers around the ends of their readers; they have numbers below zero.
+class Telling(NamedTuple):
+    """What leaves, in order; events that are only told again have numbers below zero.
+
+    `with_row` says of those which event of the outbox they go with: the one that they prepare for,
+    or that is not done before they are taken.
+    """
+
+    rows: list[OutboxRow]
+    with_row: Mapping[int, int]
+
+
+def telling(
+    ledger: Ledger, destination: str, rows: Sequence[OutboxRow], *, exact_links: bool
+) -> Telling:
+    """Put around events what has to be told again for them.
+
+    The end of the run that made what a reader read comes before the reader's end, and the end of
+    the newest version's after it: for readers that are late, with `exact_links` for all. Where a
+    run comes late, the ends of newer versions of what it makes come after its last event.
 
     Order: `rows` in the order in which they leave. Of a late run nothing else of its lane is there:
         the newest version is one that the destination holds, and not one of the rows.
-    Limits: only around readers that are late, if `late_only`.
     """
     made: dict[tuple[str, str], OutboxRow] = {}
     newest: dict[str, OutboxRow] = {}
     shown: list[OutboxRow] = []
+    with_row: dict[int, int] = {}
     for row in rows:
         before: list[OutboxRow] = []
         after: list[OutboxRow] = []
-        if row.event_type in _TERMINAL and (row.is_late or not late_only):
+        if row.event_type in _TERMINAL and (row.is_late or exact_links) and not row.corrects:
             event = orjson.loads(row.body)
-            for dataset, artifacts in () if row.corrects else _read(event):
+            for dataset, artifacts in _read(event):
                 own = [made[dataset, one] for one in artifacts if (dataset, one) in made]
                 old, new = own[0] if own else None, newest.get(dataset)
                 if old is None:
                     held = ledger.outbox.ends_of(destination, dataset, artifacts)
                     old, new = held.read, new or held.newest
                 if old is not None and new is not None and old.run_id != new.run_id:
-                    before.append(old._replace(corrects=True, unit=""))
-                    after.append(new._replace(corrects=True, unit=""))
+                    before.append(old)
+                    after.append(new)
             for dataset, artifact in _made(event):
                 made[dataset, artifact] = newest[dataset] = row
-        for extra in (*before, row, *after):
-            number = row.seq if extra is row else -len(shown) - 1
-            shown.append(extra._replace(seq=number, lane=row.lane, body=body_of(extra)))
-    return shown
+        if row.is_late and row.ends_unit and not row.corrects:
+            after += ledger.outbox.ends_after(destination, row.unit)
+        for one in (*before, row, *after):
+            if one is row:
+                shown.append(row._replace(body=body_of(row)))
+                continue
+            again = one._replace(corrects=True, unit="", ends_unit=False)
+            number = -len(shown) - 1
+            with_row[number] = row.seq
+            shown.append(again._replace(seq=number, lane=row.lane, body=body_of(again)))
+    return Telling(shown, with_row)
 
 
 def _read(
