@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from exporter.cli.context import mask, read_settings
-from exporter.cli.output import print_json, print_line, print_table
+from exporter.cli.output import one_line, print_json, print_line, print_table
 from exporter.errors import StateUnavailable
 from exporter.hierarchy import iso_from_ms
 from exporter.ledger import Ledger
@@ -51,7 +51,7 @@ def _status(settings: Settings) -> JsonObject:
             "repository": settings.repository,
             "stacks": {s.key: _stack(ledger, settings, s.key, now_ms) for s in settings.stacks},
             "openlineage": {
-                d.name: ledger.outbox.counts(SINK_PREFIX + d.name)._asdict()
+                d.name: _destination(ledger, SINK_PREFIX + d.name)
                 for d in settings.sinks.openlineage
             }
             or None,
@@ -72,6 +72,18 @@ def _status(settings: Settings) -> JsonObject:
                 for c in cycles
             ],
         }
+
+
+def _destination(ledger: Ledger, sink: str) -> JsonObject:
+    trouble = ledger.outbox.trouble(sink)
+    shown = None
+    if trouble is not None:
+        shown = {
+            "status": trouble.status,
+            "answer": mask(trouble.response),
+            "next_try": iso_from_ms(trouble.next_at),
+        }
+    return {**ledger.outbox.counts(sink)._asdict(), "trouble": shown}
 
 
 def _nothing_yet(settings: Settings) -> JsonObject:
@@ -152,13 +164,21 @@ def _draw(shown: JsonObject) -> None:
             f"openlineage {name}: {counts['delivered']:,} delivered, "
             f"{counts['pending']:,} pending, {counts['dead']:,} dead"
         )
+        if trouble := counts["trouble"]:
+            status = "" if trouble["status"] is None else f"HTTP {trouble['status']}: "
+            said = one_line(trouble["answer"])[:_SAID] or "no reason"
+            print_line(f"  next try {trouble['next_try']}, after {status}{said}")
     if shown["leader"]:
         print_line(f"leader: {shown['leader']['owner']}")
     for cycle in shown["cycles"][:1]:
-        verdict = "ok" if cycle["ok"] else "not ok: " + "; ".join(cycle["errors"])
+        why = "; ".join(cycle["errors"]) or "something is a dead letter"
+        verdict = "ok" if cycle["ok"] else f"not ok: {why}"
         print_line(f"last cycle: {cycle['started']}, {cycle['seconds']} s, {verdict}")
     if shown["dead_letters"]:
         print_line(f"dead letters: {shown['dead_letters']}; see `pipeline-exporter dead list`")
+
+
+_SAID = 200  # characters of a destination's answer that are shown
 
 
 def _duration(seconds: float | None) -> str:

@@ -67,6 +67,7 @@ named by a string of the caller's; an OpenLineage sink's name is its destination
         dead_event(lease, seq, *, status, body, now, whole=False)
         ends_of(destination, dataset, artifacts) -> Ends
         ends_after(destination, unit_key) -> [OutboxRow]
+        trouble(destination) -> Trouble | None       of an event that waits for its next try
         counts(destination) -> OutboxCounts
         withheld(destination) -> corrections of older runs that were not sent
 
@@ -109,6 +110,7 @@ from exporter.ledger.records import (
     SinkState,
     StackCursor,
     Totals,
+    Trouble,
     UnitState,
 )
 from exporter.ledger.units import Units
@@ -142,6 +144,7 @@ __all__ = [
     "SinkState",
     "StackCursor",
     "Totals",
+    "Trouble",
     "UnitState",
     "Units",
 ]

@@ -11,7 +11,7 @@ from exporter.ledger import exact_links, reading, whole_runs
 from exporter.ledger.dead import write_letter
 from exporter.ledger.outbox_rows import leave, row_of
 from exporter.ledger.progress import chunks, count, counted, mark_done, outbox_scope
-from exporter.ledger.records import OutboxCounts, OutboxRow
+from exporter.ledger.records import OutboxCounts, OutboxRow, Trouble
 from exporter.ledger.schema import letters, outbox, units
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ RESPONSE_LIMIT = 4000
 _IS_QUEUED = text("outbox.state = 'queued'")
 _IS_PARKED = text("outbox.state = 'parked'")
 _DELIVERED_OF = "delivered/"
+_IS_TRIED = text("outbox.state = 'queued' AND outbox.next_at IS NOT NULL")
 _IS_HELD = text("held.state = 'queued' AND held.next_at IS NOT NULL")
 
 
@@ -251,6 +252,17 @@ class Outbox:
         with self._database.read() as connection:
             have = counted(connection, outbox_scope(destination))
         return OutboxCounts(have.get("pending", 0), have.get("delivered", 0), have.get("dead", 0))
+
+    def trouble(self, destination: str) -> Trouble | None:
+        """Say what a destination answered last to an event that waits for its next try."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                select(outbox.c.status, outbox.c.response, outbox.c.attempts, outbox.c.next_at)
+                .where(outbox.c.destination == destination, _IS_TRIED)
+                .order_by(outbox.c.next_at.desc())
+                .limit(1)
+            ).one_or_none()
+        return None if row is None else Trouble(*row)
 
     def ends_of(self, destination: str, dataset: str, artifacts: Iterable[str]) -> Ends:
         """Give what to show again so that a reader of a dataset's older version is linked to it.

@@ -286,6 +286,15 @@ class OutboxCounts(NamedTuple):
     dead: int
 
 
+class Trouble(NamedTuple):
+    """Why an event waits: the status, if there was an answer, what was said, and the next try."""
+
+    status: int | None
+    response: str
+    attempts: int
+    next_at: int
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """Something that will not be tried again by itself.

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from exporter.sync.cycle import Progress
 
 
+_SAID = 200  # characters of an answer that a note repeats
 _PATIENCE_S = (
     10.0  # after a signal to stop, for answers of MLflow; deploy/ grants more before a kill
 )
@@ -273,6 +274,12 @@ class Engine:
             except SinkUnavailable as error:
                 _note(total, {"sink": sink}, work.mask(str(error)))
                 work.report.exit_code = 4
+            trouble = work.ledger.outbox.trouble(sink)
+            if trouble is not None:
+                said = " ".join(work.mask(trouble.response).split())[:_SAID] or "no reason"
+                status = "" if trouble.status is None else f"HTTP {trouble.status}: "
+                note = f"events wait for their next try, after {status}{said}"
+                total.notes.append({"sink": sink, "note": note})
             delivered[wanted.name] = done.delivered
             total.failed += done.dead
             total.dead_now += done.dead

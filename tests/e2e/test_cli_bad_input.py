@@ -277,6 +277,27 @@ def test_events_a_catalog_refuses_are_dead_letters_that_can_be_retried_and_dropp
     assert told("dead", "list", "--json").json == {"ok": True, "dead": []}
 
 
+def test_events_that_a_catalog_puts_off_are_told_with_its_answer(
+    here: Path, told: Told, lineage_server: LineageServer
+) -> None:
+    later = Reply(429, b"later, open-sesame", "text/plain", headers={"Retry-After": "3600"})
+    lineage_server.answer = lambda event: (
+        later if event["job"]["name"].startswith("failing_pipeline") else Reply()
+    )
+    sinks = f"{{openlineage: [{{name: catalog, url: '{lineage_server.url}', token: open-sesame}}]}}"
+    write_zenml_config(here, sinks=sinks)
+    ended = told("run", "--json")
+    assert ended.code == 0
+    (note,) = ended.json["notes"]
+    assert note["sink"] == "openlineage/catalog"
+    assert "events wait for their next try, after HTTP 429: later" in note["note"]
+    status = told("status", "--json")
+    assert status.json["openlineage"]["catalog"]["trouble"]["status"] == 429
+    shown = told("status")
+    assert "after HTTP 429: later" in shown.out
+    assert "open-sesame" not in ended.out + ended.err + status.out + shown.out
+
+
 def test_secrets_of_every_kind_stay_out_of_what_is_told(
     here: Path, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
