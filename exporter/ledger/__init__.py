@@ -29,6 +29,7 @@ named by a string of the caller's; an OpenLineage sink's name is its destination
         record(lease, stack, seen: [SeenUnit], now) -> RecordOutcome
         mark_gone(lease, stack, source_ids, now) -> [UnitState]        pending for every sink
         open(stack) -> [source_id]                   unfinished, unsettled, or unread and sent back
+        unread(stack, source_ids=None) -> [source_id]                  could not be read
         pending(stack, sink, *, now, after=0, limit=200, settled_only=False) -> [PendingUnit]
         sink_states(sink, keys) -> {key: SinkState}
         skip(lease, sink, [(key, fingerprint)], now)                   done, nothing was to be sent

@@ -167,7 +167,7 @@ class Units:
         """Note that the source no longer has these runs; give those that were there until now.
 
         They leave the totals and are pending for every sink (`PendingUnit.gone`); `record` brings
-        them back.
+        them back. What could not be read of them is withdrawn.
         """
         if not source_ids:
             return []
@@ -190,6 +190,21 @@ class Units:
                 .order_by(letters.c.id)
             ).scalars()
             return list(dict.fromkeys(s for s in [*waiting, *again] if s is not None))
+
+    def unread(self, stack: str, source_ids: Iterable[str] | None = None) -> list[str]:
+        """Give the runs whose last reading failed, those given up too; of some ids or of all."""
+        query = (
+            select(letters.c.source_id)
+            .where(letters.c.stack == stack, letters.c.what == "run")
+            .order_by(letters.c.id)
+        )
+        with self._database.read() as connection:
+            if source_ids is None:
+                return list(connection.execute(query).scalars())
+            found: list[str] = []
+            for part in chunks(source_ids):
+                found += connection.execute(query.where(letters.c.source_id.in_(part))).scalars()
+            return found
 
     # What the sinks lack
 

@@ -210,12 +210,12 @@ class StackCycle:
         after = 0
         while not self.stop.requested:
             rescan = self.ledger.units.next_rescan(self.stack.key, PAGE_RUNS, after=after)
-            if not rescan.source_ids:
-                return
-            self._page(rescan.source_ids, "rescan")
+            if rescan.source_ids:
+                self._page(rescan.source_ids, "rescan")
             if rescan.turn_ends:
-                return
+                break
             after = rescan.position
+        self._take("rescan", self.ledger.units.unread(self.stack.key))
 
     def _rescan(self) -> None:
         """Look at a slice of old history again.

@@ -251,6 +251,24 @@ def test_an_unreadable_run_is_a_dead_letter_until_it_can_be_read(
     assert (totals.runs, totals.dead) == (1, 0)
 
 
+@pytest.mark.parametrize("given_up", [False, True])
+def test_a_run_that_vanishes_before_it_could_be_read_is_withdrawn(
+    ledger: Ledger, lease: Lease, *, given_up: bool
+) -> None:
+    for number in ("7", "8"):
+        ledger.units.fail_run(
+            lease, STACK, number, pipeline="p", run="r", error="odd", kind="k", now=10
+        )
+    if given_up:
+        ledger.dead.drop(lease)
+    assert ledger.units.unread(STACK) == ["7", "8"]
+    assert ledger.units.unread(STACK, ["8", "404"]) == ["8"]
+    assert ledger.units.unread("other") == []
+    assert ledger.units.mark_gone(lease, STACK, ["8"], 20) == []
+    assert ledger.units.unread(STACK) == ["7"]
+    assert ledger.units.totals(STACK).runs == 1
+
+
 def test_a_run_is_waiting_or_dead_or_pending_but_never_two_of_these(
     ledger: Ledger, lease: Lease
 ) -> None:
