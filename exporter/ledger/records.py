@@ -112,6 +112,7 @@ class PendingUnit(NamedTuple):
     attempts: int
     gone: bool
     pipeline: str
+    run: str
 
 
 class SinkState(NamedTuple):
@@ -144,7 +145,7 @@ class Totals:
     """What the ledger knows of a stack; a unit is in at most one of `waiting` and `dead`.
 
     `pipelines` to `artifacts` are what the source holds (distinct, vanished runs left out). `dead`
-    counts runs with an open dead letter. `done` and `pending` are per sink, vanished runs included.
+    counts those with an open dead letter. `done` and `pending` are per sink, with vanished runs.
     """
 
     pipelines: int

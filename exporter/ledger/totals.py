@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 def totals(connection: Connection, stack: str) -> Totals:
     """Give the totals of a stack; see `Units.totals`."""
     dead_runs = select(func.count(letters.c.source_id.distinct())).where(
-        letters.c.stack == stack, letters.c.state == "open", letters.c.what != "event"
+        letters.c.stack == stack,
+        letters.c.state == "open",
+        letters.c.what != "event",
+        ~select(literal(1)).where(units.c.id == letters.c.subject, units.c.gone.is_(True)).exists(),
     )
     waiting_runs = (
         select(func.count())

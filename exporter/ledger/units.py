@@ -231,6 +231,7 @@ class Units:
                 unit_sinks.c.attempts,
                 units.c.gone,
                 units.c.pipeline,
+                units.c.run,
             )
             .select_from(unit_sinks.join(units, units.c.id == unit_sinks.c.unit_id))
             .where(

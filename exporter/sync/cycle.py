@@ -195,12 +195,13 @@ class StackCycle:
             rescan = self.ledger.units.next_rescan(self.stack.key, PAGE_RUNS, after=after)
             known = self.ledger.units.known(self.stack.key, rescan.source_ids)
             gone = [
-                PendingUnit(s.position, s.source_id, s.key, s.fingerprint, 0, True, s.pipeline)
+                PendingUnit(
+                    s.position, s.source_id, s.key, s.fingerprint, 0, True, s.pipeline, s.run
+                )
                 for s in known.values()
                 if s.gone
             ]
-            with self._mlflow_may_fail():
-                tag_vanished(mlflow, self.stack, gone, self.report)
+            self._take_gone(gone, mlflow.name)
             if rescan.turn_ends:
                 return
             after = rescan.position

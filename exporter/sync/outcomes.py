@@ -19,7 +19,7 @@ from exporter.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from exporter.hierarchy import RunSnapshot
     from exporter.ledger import Ledger
@@ -98,6 +98,18 @@ class FailureBook:
         report: StackReport,
     ) -> None:
         """Note a failure; one that does not pass by itself, or came too often, is dead."""
+        named = {"pipeline": run.pipeline.name, "run": run.name}
+        self.note_unit(sink, {"stack": run.stack, **named}, key, failure, report)
+
+    def note_unit(
+        self,
+        sink: str,
+        where: Mapping[str, str],
+        key: str,
+        failure: Failure,
+        report: StackReport,
+    ) -> None:
+        """Note a failure of a unit that `where` names; see `note`."""
         now = self.clock.now_ms()
         state = self.ledger.units.sink_states(sink, [key]).get(key)
         attempts = state.attempts if state is not None else 0
@@ -115,14 +127,7 @@ class FailureBook:
         report.failed += 1
         report.dead_now += dead
         report.errors.append(
-            {
-                "stack": run.stack,
-                "sink": shown_sink(sink),
-                "pipeline": run.pipeline.name,
-                "run": run.name,
-                "error": failure.message,
-                "dead": dead,
-            }
+            {**where, "sink": shown_sink(sink), "error": failure.message, "dead": dead}
         )
 
 

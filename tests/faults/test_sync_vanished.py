@@ -8,6 +8,8 @@ import pytest
 from support.generator import GeneratedStore
 from support.sync_site import Site
 
+from exporter.errors import SinkTerminal
+from exporter.sinks.mlflow import MlflowSink
 from exporter.sources.mlmd import MlmdHistory
 
 if TYPE_CHECKING:
@@ -77,3 +79,27 @@ def test_a_full_run_forgets_an_unreadable_run_that_was_deleted(
     assert report.exit_code == 0
     assert report.to_json()["units"] == {"written": 0, "unchanged": 3, "waiting": 0, "dead": 0}
     assert report.to_json()["source"]["runs"] == 3
+
+
+def test_a_vanished_run_that_mlflow_refuses_to_tag_is_told_once_and_can_be_dropped(
+    site: Site, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.add_stack(place.path)
+    site.cycle()
+    place.remove(place.runs[3])
+
+    def refuse(*_: object) -> None:
+        raise SinkTerminal("MLflow refuses the tag.")
+
+    monkeypatch.setattr(MlflowSink, "retire", refuse)
+    report = site.cycle(full=True)
+    assert report.exit_code == 1
+    assert report.to_json()["units"] == {"written": 0, "unchanged": 3, "waiting": 0, "dead": 0}
+    assert site.cycle().exit_code == 0
+    monkeypatch.undo()
+    with site.ledger() as ledger:
+        assert [letter.run for letter in ledger.dead.letters()] == ["run_3"]
+    assert site.cycle(repair=True).exit_code == 0
+    assert "exporter.gone" in site.parents()["run_3"].tags
+    with site.ledger() as ledger:
+        assert ledger.dead.letters() == []
