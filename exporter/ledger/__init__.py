@@ -10,6 +10,7 @@ named by a string of the caller's; an OpenLineage sink's name is its destination
 ::
 
     Ledger.open(url, *, migrate=True, read_only=False) -> Ledger       a context manager; close()
+    Ledger.open_existing(url) -> Ledger | None                         to read; None: not there yet
     Ledger.upgrade(url) -> (revision before | None, revision)
     ledger.revision, ledger.url                                        its password masked
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from exporter.errors import StateUnavailable
 from exporter.ledger import migrate as migration
 from exporter.ledger.bindings import Bindings
 from exporter.ledger.cycles import Cycles
@@ -40,6 +41,19 @@ class Ledger:
         """
         database = migration.prepare(parse_url(url), migrate=migrate, read_only=read_only)
         return cls(database)
+
+    @classmethod
+    def open_existing(cls, url: str) -> Ledger | None:
+        """Open a ledger to read it; None where there is none yet, which means: nothing was synced.
+
+        Raises: as `open` does.
+        """
+        try:
+            return cls.open(url, migrate=False, read_only=True)
+        except StateUnavailable as error:
+            if error.context.get("missing"):
+                return None
+            raise
 
     @staticmethod
     def upgrade(url: str) -> tuple[str | None, str]:

@@ -12,7 +12,6 @@ from exporter.errors import (
     ArtifactError,
     CorruptArtifact,
     MissingArtifact,
-    StateUnavailable,
     UnsafeArtifact,
 )
 from exporter.hierarchy import Content, FileRecord, RunSnapshot, run_key
@@ -107,7 +106,7 @@ def planned_units(
     policy = stack_policy(mappings, stack)
     dry = UnreadDigests(reader, stack.artifacts.mode, stack.artifacts.max_size)
     filler = ContentFiller(dry, PassingContents({}), settings.masker())
-    ledger = existing_ledger(settings)
+    ledger = Ledger.open_existing(settings.state.url.get_secret_value())
     homes: dict[str, Home] = {}
     try:
         for page in history.changes(None).source_ids:
@@ -136,17 +135,6 @@ def _new_tables(run: RunSnapshot, plan: UnitPlan, naming: MlflowNaming) -> int:
         return 0
     new = {upload.artifact_id for upload in plan.uploads if not upload.held}
     return len(new.intersection(wanted_tables(run)))
-
-
-def existing_ledger(settings: Settings) -> Ledger | None:
-    """Open the ledger to read; None where there is none yet. Raises: StateError."""
-    url = settings.state.url.get_secret_value()
-    try:
-        return Ledger.open(url, migrate=False, read_only=True)
-    except StateUnavailable as error:
-        if error.context.get("missing"):
-            return None
-        raise
 
 
 def _held(

@@ -109,6 +109,22 @@ def test_a_ledger_that_is_not_there_is_not_made_for_reading(state_url: str) -> N
     Ledger.open(state_url, migrate=False).close()
 
 
+def test_a_ledger_that_is_not_there_yet_is_nothing_to_read_and_one_out_of_reach_is_an_error(
+    state_url: str, tmp_path: Path
+) -> None:
+    assert Ledger.open_existing(state_url) is None
+    Ledger.open(state_url).close()
+    ledger = Ledger.open_existing(state_url)
+    assert ledger is not None
+    with ledger, pytest.raises(StateError, match="for reading only"):
+        ledger.leases.acquire("test", 60)
+    (tmp_path / "broken.db").write_bytes(b"no database at all, whatever its name says" * 100)
+    with pytest.raises(StateError):
+        Ledger.open_existing(f"sqlite:///{tmp_path}/broken.db")
+    with pytest.raises(ConfigError):
+        Ledger.open_existing("mysql://host/db")
+
+
 def test_a_ledger_opened_for_reading_cannot_be_written(state_url: str) -> None:
     with Ledger.open(state_url) as ledger:
         lease = ledger.leases.acquire("test", 60)
