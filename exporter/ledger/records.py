@@ -123,6 +123,10 @@ class SinkState(NamedTuple):
     attempts: int
     next_at: int | None
 
+    def is_due(self, now: int) -> bool:
+        """Tell whether the sink may be given the unit now: it is pending, and no pause is left."""
+        return self.progress == "pending" and (self.next_at is None or self.next_at <= now)
+
 
 class Rescan(NamedTuple):
     """A slice of the rolling re-scan: what to read, and how far that brings the turn."""

@@ -128,6 +128,17 @@ class Units:
                 found.update((row.source_id, recording.unit_state(row)) for row in rows)
         return found
 
+    def of(self, keys: Iterable[str]) -> dict[str, UnitState]:
+        """Give what is known of these units, by key; those never recorded are left out."""
+        found: dict[str, UnitState] = {}
+        with self._database.read() as connection:
+            for part in chunks(keys):
+                rows = connection.execute(
+                    select(*recording.STATE_COLUMNS).where(units.c.key.in_(part))
+                )
+                found.update((row.key, recording.unit_state(row)) for row in rows)
+        return found
+
     def source_ids(self, stack: str, keys: Iterable[str]) -> list[str]:
         """Give the source ids of these units, in order of discovery; some may have none."""
         found: list[tuple[int, str]] = []

@@ -413,11 +413,7 @@ class _Remembering:
 
 
 def _is_due(state: SinkState | None, now: int) -> bool:
-    if state is None:
-        return True
-    if state.progress != "pending":
-        return False
-    return state.next_at is None or state.next_at <= now
+    return state is None or state.is_due(now)
 
 
 def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:

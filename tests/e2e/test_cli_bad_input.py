@@ -191,10 +191,13 @@ def test_names_of_any_kind_come_through(here: Path, told: Told) -> None:
         for name, (context,) in zip(odd, found, strict=True):
             database.execute("UPDATE Context SET name = ? WHERE id = ?", (name, context))
     database.close()
-    write_zenml_config(here, source=f"mlmd+sqlite:///{store}")
+    away = "{mlflow: {tracking_uri: 'http://127.0.0.1:9'}}"
+    write_zenml_config(here, source=f"mlmd+sqlite:///{store}", sinks=away)
     shown = told("plan")
     assert shown.code == 0
+    assert "🎉" in shown.out
     assert "\x1b[31m" not in shown.out
+    write_zenml_config(here, source=f"mlmd+sqlite:///{store}")
     ended = told("run", "--json")
     assert (ended.code, ended.json["units"]["written"]) == (0, 7)
     events = [json.loads(line) for line in (here / "events.jsonl").read_text("utf-8").splitlines()]
