@@ -217,6 +217,23 @@ def test_a_ledger_locked_by_another_program_is_told(
         assert ledger.leases.acquire("test", 60).token == 1
 
 
+@pytest.mark.parametrize("how", ["EXCLUSIVE", "IMMEDIATE"])
+def test_a_new_ledger_whose_file_another_program_has_locked_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr("exporter.ledger.database.BUSY_TIMEOUT_S", 0.1)
+    path = tmp_path / "state.db"
+    path.touch()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute(f"BEGIN {how}")
+    for opening in (Ledger.open, Ledger.upgrade):
+        with pytest.raises(StateUnavailable, match="Another process is writing"):
+            opening(f"sqlite:///{path}")
+    other.execute("ROLLBACK")
+    other.close()
+    Ledger.open(f"sqlite:///{path}").close()
+
+
 def test_a_ledger_recovers_when_its_server_comes_back(postgres_url: str) -> None:
     with Ledger.open(postgres_url) as ledger:
         lease = ledger.leases.acquire("test", 60)
