@@ -63,6 +63,16 @@ class SeenUnit:
     start_ms: int | None = None
     end_ms: int | None = None
 
+    def is_stale(self, before_ms: int) -> bool:
+        """Tell whether it goes on by its own word, and has stood still since before a time."""
+        return self.unfinished and stands_still(self.changed_ms, self.start_ms, before_ms)
+
+
+def stands_still(changed_ms: int | None, start_ms: int | None, before_ms: int) -> bool:
+    """Tell whether nothing has changed since `before_ms`; of a run without times nobody knows."""
+    last_ms = start_ms if changed_ms is None else changed_ms
+    return last_ms is not None and last_ms <= before_ms
+
 
 @dataclass(frozen=True, slots=True)
 class UnitState:

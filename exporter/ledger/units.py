@@ -411,7 +411,7 @@ class Units:
             return totals.count_pending(connection, stack)
 
     def count_stale(self, stack: str, *, before_ms: int) -> int:
-        """Count the unfinished runs in which nothing has changed since `before_ms`."""
+        """Count the unfinished runs that are stale by `SeenUnit.is_stale`."""
         with self._database.read() as connection:
             return totals.count_stale(connection, stack, before_ms)
 

@@ -396,10 +396,7 @@ class StackCycle:
 
     def _is_stale(self, seen: SeenUnit) -> bool:
         """Tell whether a run has stood still for so long that its process must be gone."""
-        changed_ms = seen.start_ms if seen.changed_ms is None else seen.changed_ms
-        if not seen.unfinished or changed_ms is None:
-            return False
-        return self.clock.now_ms() - changed_ms >= self.rules.stale_after_ms
+        return seen.is_stale(self.clock.now_ms() - self.rules.stale_after_ms)
 
     def _lacking(self, keys: Sequence[str]) -> dict[str, frozenset[str]]:
         """Give, for each unit, the sinks that lack it and may be asked now."""
