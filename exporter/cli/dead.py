@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporter.cli.context import mask, read_settings
 from exporter.cli.output import print_json, print_line, print_table
-from exporter.errors import ConfigError, StateUnavailable
+from exporter.errors import ConfigError
 from exporter.hierarchy import iso_from_ms
 from exporter.ledger import Ledger
 from exporter.sync.leading import Leadership, process_name
@@ -52,13 +52,9 @@ def list_letters(config: Path | None, *, as_json: bool) -> int:
 
 def _letters(settings: Settings) -> Sequence[DeadLetter]:
     """Give all dead letters; none where nothing was synced yet."""
-    url = settings.state.url.get_secret_value()
-    try:
-        ledger = Ledger.open(url, migrate=False, read_only=True)
-    except StateUnavailable as error:
-        if error.context.get("missing"):
-            return []
-        raise
+    ledger = Ledger.open_existing(settings.state.url.get_secret_value(), settings.repository)
+    if ledger is None:
+        return []
     with ledger:
         return ledger.dead.letters()
 
@@ -95,6 +91,7 @@ def _leading(
         Ledger.open(settings.state.url.get_secret_value(), migrate=False) as ledger,
         Leadership(ledger, process_name()) as leadership,
     ):
+        ledger.check_repository(settings.repository)
         if not everything:
             _check_known(ledger, ids)
         yield ledger, leadership

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 JsonValue = Any  # Any: JSON values
 
+_NO_MLFLOW = (
+    "The configuration names no MLflow, so there is nothing to plan; what lineage catalogs are "
+    "sent is not shown."
+)
+
 
 @dataclass(slots=True)
 class _Shown:
@@ -36,10 +41,12 @@ class _Shown:
     tables: int = 0
     models: int = 0
     unchanged: int = 0
+    held_back: int = 0
     kept_beside: Counter[str] = field(default_factory=Counter)
     units: list[PlannedUnit] = field(default_factory=list)
     unreadable: list[tuple[str, str, str]] = field(default_factory=list)
     broken: list[tuple[str, SourceError]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, unit: PlannedUnit, limit: int) -> None:
         plan = unit.plan
@@ -63,6 +70,8 @@ def show_plan(config: Path | None, *, as_json: bool, limit: int) -> int:
     settings = read_settings(config)
     mappings = Mappings.load(settings)
     shown = _Shown()
+    if settings.sinks.mlflow is None:
+        shown.notes.append(_NO_MLFLOW)
     for stack in settings.stacks:
         into = PlannedStack(stack.key)
         try:
@@ -71,6 +80,7 @@ def show_plan(config: Path | None, *, as_json: bool, limit: int) -> int:
         except SourceError as error:
             shown.broken.append((stack.key, error))
         shown.unchanged += into.unchanged
+        shown.held_back += into.held_back
         shown.unreadable += into.unreadable
     if as_json:
         print_json(_to_json(shown))
@@ -94,12 +104,14 @@ def _to_json(shown: _Shown) -> dict[str, JsonValue]:
             "models": shown.models,
         },
         "unchanged": shown.unchanged,
+        "held_back": shown.held_back,
         "kept_beside": dict(sorted(shown.kept_beside.items())),
         "unreadable": [
             {"pipeline": pipeline, "run": run, "reason": reason}
             for pipeline, run, reason in shown.unreadable
         ],
         "errors": [{"stack": key, "error": str(error)} for key, error in shown.broken],
+        "notes": shown.notes,
         "units": [_unit_to_json(unit) for unit in shown.units],
     }
 
@@ -136,6 +148,8 @@ def plain(value: object) -> JsonValue:
 
 
 def _draw(shown: _Shown) -> None:
+    for note in shown.notes:
+        print_line(note)
     print_table(
         "What `run` would write",
         ("experiment", "run", "status", "start", "nested", "params", "metrics", "files"),
@@ -159,6 +173,10 @@ def _draw(shown: _Shown) -> None:
         f"{shown.runs:,} runs with {shown.nested:,} nested runs and {shown.files:,} files "
         f"({shown.bytes:,} bytes) to write, {shown.unchanged:,} runs unchanged."
     )
+    if shown.held_back:
+        print_line(
+            f"{shown.held_back:,} runs are held back: dead letters, given up, or tried again later."
+        )
     if shown.models:
         print_line(f"{shown.models:,} outputs are models, and become MLflow models too.")
     _draw_counts("Kept beside, since MLflow cannot hold it", shown.kept_beside)

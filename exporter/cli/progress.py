@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class _Plain:
-    """Progress as lines, one every few seconds, for logs."""
+    """Progress as lines, one per thousand runs, for logs."""
 
     def __init__(self) -> None:
         self._runs = 0

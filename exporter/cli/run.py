@@ -71,8 +71,8 @@ def show_errors(report: CycleReport) -> None:
         )
         verdict = " (dead letter: see `pipeline-exporter dead list`)" if error.get("dead") else ""
         say(one_line(mask(f"error: {where}: {error['error']}{verdict}")))
-    if len(errors) > _SHOWN_ERRORS:
-        say(f"error: … and {len(errors) - _SHOWN_ERRORS} more; `--json` lists them all.")
+    if more := len(errors[_SHOWN_ERRORS:]) + errors.more:
+        say(f"error: … and {more:,} more.")
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from exporter.cli.context import mask, read_settings
 from exporter.cli.output import one_line, print_json, print_line, print_table
-from exporter.errors import StateUnavailable
 from exporter.hierarchy import iso_from_ms
 from exporter.ledger import Ledger
 from exporter.sinks.openlineage import SINK_PREFIX
@@ -34,12 +33,8 @@ def show_status(config: Path | None, *, as_json: bool) -> int:
 
 
 def _status(settings: Settings) -> JsonObject:
-    url = settings.state.url.get_secret_value()
-    try:
-        ledger = Ledger.open(url, migrate=False, read_only=True)
-    except StateUnavailable as error:
-        if not error.context.get("missing"):
-            raise
+    ledger = Ledger.open_existing(settings.state.url.get_secret_value(), settings.repository)
+    if ledger is None:
         return _nothing_yet(settings)
     now_ms = time.time_ns() // 1_000_000
     with ledger:

@@ -10,6 +10,7 @@ named by a string of the caller's; an OpenLineage sink's name is its destination
 ::
 
     Ledger.open(url, *, migrate=True, read_only=False) -> Ledger       a context manager; close()
+    Ledger.open_existing(url, repository) -> Ledger | None             to read; None: not there yet
     Ledger.upgrade(url) -> (revision before | None, revision)
     ledger.revision, ledger.url                                        its password masked
 
@@ -28,10 +29,12 @@ named by a string of the caller's; an OpenLineage sink's name is its destination
         register_sinks(lease, stack, sinks)
         record_pipelines(lease, stack, names)        all the source lists, those without runs too
         known(stack, source_ids) -> {source_id: UnitState}
+        of(keys) -> {key: UnitState}
         source_ids(stack, keys) -> [source_id]
         record(lease, stack, seen: [SeenUnit], now) -> RecordOutcome
         mark_gone(lease, stack, source_ids, now) -> [UnitState]        pending for every sink
         open(stack) -> [source_id]                   unfinished, unsettled, or unread and sent back
+        unread(stack, source_ids=None) -> [source_id]                  could not be read
         pending(stack, sink, *, now, after=0, limit=200, settled_only=False) -> [PendingUnit]
         sink_states(sink, keys) -> {key: SinkState}
         skip(lease, sink, [(key, fingerprint)], now)                   done, nothing was to be sent

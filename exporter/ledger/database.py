@@ -7,6 +7,7 @@ stand in line and a stale one is told.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,7 +136,12 @@ class Database:
         """Turn database errors into ours; statements, values and passwords stay out of them."""
         try:
             yield
-        except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+        except (
+            exc.OperationalError,
+            exc.InterfaceError,
+            exc.TimeoutError,
+            sqlite3.OperationalError,  # of a statement that only the driver itself can run
+        ) as error:
             raise self._unavailable(error) from error
         except exc.NoSuchModuleError as error:
             raise ConfigError(f"No driver for {self.masked}.") from error
@@ -149,7 +155,7 @@ class Database:
                 raise self._unavailable(error) from error
             raise StateError(f"The ledger {self.masked}: {self._reason(error)}.") from error
 
-    def _unavailable(self, error: exc.SQLAlchemyError) -> StateUnavailable:
+    def _unavailable(self, error: Exception) -> StateUnavailable:
         reason = self._reason(error)
         if self.sqlite and "locked" in reason:
             hint = "Another process is writing to it; if none is, remove what holds the file open."
@@ -159,7 +165,7 @@ class Database:
             hint = "Check that the server runs and that user, password and database are right."
         return StateUnavailable(f"The ledger {self.masked} cannot be reached: {reason}.", hint=hint)
 
-    def _reason(self, error: exc.SQLAlchemyError) -> str:
+    def _reason(self, error: Exception) -> str:
         cause = error.orig if isinstance(error, exc.DBAPIError) and error.orig else error
         lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
         reason = lines[0].rstrip(".") if lines else type(cause).__name__

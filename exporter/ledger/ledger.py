@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import select
 
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, ExporterError, StateUnavailable
 from exporter.ledger import migrate as migration
 from exporter.ledger.bindings import Bindings
 from exporter.ledger.cycles import Cycles
@@ -49,6 +49,25 @@ class Ledger:
         """
         database = migration.prepare(parse_url(url), migrate=migrate, read_only=read_only)
         return cls(database)
+
+    @classmethod
+    def open_existing(cls, url: str, repository: str) -> Ledger | None:
+        """Open a repository's ledger to read it; None where nothing was synced yet.
+
+        Raises: as `open` does; ConfigError where it is another repository's.
+        """
+        try:
+            ledger = cls.open(url, migrate=False, read_only=True)
+        except StateUnavailable as error:
+            if error.context.get("missing"):
+                return None
+            raise
+        try:
+            ledger.check_repository(repository)
+        except ExporterError:
+            ledger.close()
+            raise
+        return ledger
 
     @staticmethod
     def upgrade(url: str) -> tuple[str | None, str]:

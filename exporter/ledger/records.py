@@ -63,6 +63,16 @@ class SeenUnit:
     start_ms: int | None = None
     end_ms: int | None = None
 
+    def is_stale(self, before_ms: int) -> bool:
+        """Tell whether it goes on by its own word, and has stood still since before a time."""
+        return self.unfinished and stands_still(self.changed_ms, self.start_ms, before_ms)
+
+
+def stands_still(changed_ms: int | None, start_ms: int | None, before_ms: int) -> bool:
+    """Tell whether nothing has changed since `before_ms`; of a run without times nobody knows."""
+    last_ms = start_ms if changed_ms is None else changed_ms
+    return last_ms is not None and last_ms <= before_ms
+
 
 @dataclass(frozen=True, slots=True)
 class UnitState:
@@ -112,6 +122,7 @@ class PendingUnit(NamedTuple):
     attempts: int
     gone: bool
     pipeline: str
+    run: str
 
 
 class SinkState(NamedTuple):
@@ -121,6 +132,10 @@ class SinkState(NamedTuple):
     fingerprint: str | None
     attempts: int
     next_at: int | None
+
+    def is_due(self, now: int) -> bool:
+        """Tell whether the sink may be given the unit now: it is pending, and no pause is left."""
+        return self.progress == "pending" and (self.next_at is None or self.next_at <= now)
 
 
 class Rescan(NamedTuple):
@@ -144,7 +159,7 @@ class Totals:
     """What the ledger knows of a stack; a unit is in at most one of `waiting` and `dead`.
 
     `pipelines` to `artifacts` are what the source holds (distinct, vanished runs left out). `dead`
-    counts runs with an open dead letter. `done` and `pending` are per sink, vanished runs included.
+    counts those with an open dead letter. `done` and `pending` are per sink, with vanished runs.
     """
 
     pipelines: int

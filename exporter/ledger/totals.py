@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, literal, select
 
 from exporter.ledger.progress import IS_PENDING, IS_WAITING, counted, stack_scope
-from exporter.ledger.records import Totals
+from exporter.ledger.records import Totals, stands_still
 from exporter.ledger.schema import letters, stack_sinks, unit_sinks, units
 
 if TYPE_CHECKING:
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 def totals(connection: Connection, stack: str) -> Totals:
     """Give the totals of a stack; see `Units.totals`."""
     dead_runs = select(func.count(letters.c.source_id.distinct())).where(
-        letters.c.stack == stack, letters.c.state == "open", letters.c.what != "event"
+        letters.c.stack == stack,
+        letters.c.state == "open",
+        letters.c.what != "event",
+        ~select(literal(1)).where(units.c.id == letters.c.subject, units.c.gone.is_(True)).exists(),
     )
     waiting_runs = (
         select(func.count())
@@ -61,15 +64,10 @@ def count_pending(connection: Connection, stack: str) -> int:
 
 def count_stale(connection: Connection, stack: str, before_ms: int) -> int:
     """Count unfinished runs that nothing has changed for long; see `Units.count_stale`."""
-    changed = func.coalesce(units.c.changed_ms, units.c.start_ms, units.c.first_seen_ms)
-    query = (
-        select(func.count())
-        .select_from(units)
-        .where(
-            units.c.stack == stack, IS_WAITING, units.c.unfinished.is_(True), changed < before_ms
-        )
+    query = select(units.c.changed_ms, units.c.start_ms).where(
+        units.c.stack == stack, IS_WAITING, units.c.unfinished.is_(True)
     )
-    return connection.execute(query).scalar_one()
+    return sum(stands_still(*times, before_ms) for times in connection.execute(query))
 
 
 def _is_dead() -> Exists:

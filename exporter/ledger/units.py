@@ -128,6 +128,17 @@ class Units:
                 found.update((row.source_id, recording.unit_state(row)) for row in rows)
         return found
 
+    def of(self, keys: Iterable[str]) -> dict[str, UnitState]:
+        """Give what is known of these units, by key; those never recorded are left out."""
+        found: dict[str, UnitState] = {}
+        with self._database.read() as connection:
+            for part in chunks(keys):
+                rows = connection.execute(
+                    select(*recording.STATE_COLUMNS).where(units.c.key.in_(part))
+                )
+                found.update((row.key, recording.unit_state(row)) for row in rows)
+        return found
+
     def source_ids(self, stack: str, keys: Iterable[str]) -> list[str]:
         """Give the source ids of these units, in order of discovery; some may have none."""
         found: list[tuple[int, str]] = []
@@ -167,7 +178,7 @@ class Units:
         """Note that the source no longer has these runs; give those that were there until now.
 
         They leave the totals and are pending for every sink (`PendingUnit.gone`); `record` brings
-        them back.
+        them back. What could not be read of them is withdrawn.
         """
         if not source_ids:
             return []
@@ -190,6 +201,21 @@ class Units:
                 .order_by(letters.c.id)
             ).scalars()
             return list(dict.fromkeys(s for s in [*waiting, *again] if s is not None))
+
+    def unread(self, stack: str, source_ids: Iterable[str] | None = None) -> list[str]:
+        """Give the runs whose last reading failed, those given up too; of some ids or of all."""
+        query = (
+            select(letters.c.source_id)
+            .where(letters.c.stack == stack, letters.c.what == "run")
+            .order_by(letters.c.id)
+        )
+        with self._database.read() as connection:
+            if source_ids is None:
+                return list(connection.execute(query).scalars())
+            found: list[str] = []
+            for part in chunks(source_ids):
+                found += connection.execute(query.where(letters.c.source_id.in_(part))).scalars()
+            return found
 
     # What the sinks lack
 
@@ -216,6 +242,7 @@ class Units:
                 unit_sinks.c.attempts,
                 units.c.gone,
                 units.c.pipeline,
+                units.c.run,
             )
             .select_from(unit_sinks.join(units, units.c.id == unit_sinks.c.unit_id))
             .where(
@@ -384,7 +411,7 @@ class Units:
             return totals.count_pending(connection, stack)
 
     def count_stale(self, stack: str, *, before_ms: int) -> int:
-        """Count the unfinished runs in which nothing has changed since `before_ms`."""
+        """Count the unfinished runs that are stale by `SeenUnit.is_stale`."""
         with self._database.read() as connection:
             return totals.count_stale(connection, stack, before_ms)
 

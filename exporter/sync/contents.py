@@ -14,6 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from exporter.config.masking import mask_url
+from exporter.errors import CorruptArtifact
 from exporter.hierarchy import Content, FileRecord, decode_value, encode_value
 from exporter.mapping.mlflow import (
     HEAD_BYTES,
@@ -55,7 +56,8 @@ class ContentMemory(Protocol):
 class FilledRun:
     """A run with contents, what was read of them for its metrics, and its fingerprint.
 
-    `tables` holds what was described, None for a table that could not be.
+    `tables` holds what was described, None for a table that could not be; `postponed` counts those
+    of them that may be described later.
     """
 
     run: RunSnapshot
@@ -63,11 +65,13 @@ class FilledRun:
     key: str
     fingerprint: str
     tables: Mapping[str, TableFacts | None] = field(default_factory=dict)
+    postponed: int = 0
 
     @property
     def lost(self) -> int:
-        """Count the artifacts whose bytes are missing or corrupt."""
-        return sum(a.content is not None and a.content.state in LOST for a in self.run.artifacts)
+        """Count the artifacts to look at again: missing, corrupt, or a table not yet described."""
+        states = [a.content.state for a in self.run.artifacts if a.content is not None]
+        return sum(state in LOST for state in states) + self.postponed
 
 
 class Filled(NamedTuple):
@@ -77,12 +81,14 @@ class Filled(NamedTuple):
     failures: dict[str, Failure]
 
 
-_UNKNOWN, _NONE, _FAILED = "unknown", "none", "failed"
+_UNKNOWN, _NONE, _FAILED, _POSTPONED = "unknown", "none", "failed", "postponed"
 _Table = TableFacts | str
 
 
 @dataclass(slots=True)
 class _Looked:
+    """What is known of an artifact. A table is tried again where it is unknown or was postponed."""
+
     content: Content
     has_scalar: bool = False
     scalar: Value = None
@@ -154,9 +160,10 @@ class ContentFiller:
         return Counter(self._states.values())
 
     def lost(self, artifact_ids: Iterable[str]) -> set[str]:
-        """Give those of the artifacts whose bytes were missing or corrupt when last looked at."""
+        """Give those of the artifacts that are to be looked at again, as they were seen last."""
         remembered = self._memory.recall(list(set(artifact_ids))).items()
-        return {i for i, text in remembered if _Looked.from_text(text).content.state in LOST}
+        looked = {i: _Looked.from_text(text) for i, text in remembered}
+        return {i for i, a in looked.items() if a.content.state in LOST or a.table == _POSTPONED}
 
     def fill(
         self,
@@ -227,7 +234,9 @@ class ContentFiller:
                 fresh.add(artifact_id)
             if looked.has_scalar:
                 scalars[artifact_id] = looked.scalar
-        return FilledRun(whole, scalars, key, fingerprint, self._tables(whole, known, fresh))
+        tables = self._tables(whole, known, fresh)
+        postponed = sum(known[artifact_id].table == _POSTPONED for artifact_id in tables)
+        return FilledRun(whole, scalars, key, fingerprint, tables, postponed)
 
     def _tables(
         self, run: RunSnapshot, known: Mapping[str, _Looked], fresh: set[str]
@@ -238,17 +247,25 @@ class ContentFiller:
             return tables
         for artifact_id in wanted_tables(run):
             looked = known[artifact_id]
-            if looked.table == _UNKNOWN:
-                found = attempt(partial(self._describe, run.artifact(artifact_id)), self._mask)
-                if isinstance(found, Failure):
-                    self.undescribed[artifact_id] = found.message
-                    looked.table = _FAILED
-                else:
-                    looked.table = _NONE if found is None else found
+            tried = artifact_id in self.undescribed
+            if looked.table == _UNKNOWN or (looked.table == _POSTPONED and not tried):
+                describing = partial(self._describe, run.artifact(artifact_id))
+                self._take_table(artifact_id, looked, attempt(describing, self._mask))
                 fresh.add(artifact_id)
             if looked.table != _NONE:
                 tables[artifact_id] = None if isinstance(looked.table, str) else looked.table
         return tables
+
+    def _take_table(
+        self, artifact_id: str, looked: _Looked, found: TableFacts | Failure | None
+    ) -> None:
+        """Note what came of describing; a corrupt table stays so, any other failure may pass."""
+        if isinstance(found, Failure):
+            self.undescribed[artifact_id] = found.message
+            looked.table = _FAILED if found.kind == CorruptArtifact.__name__ else _POSTPONED
+        else:
+            self.undescribed.pop(artifact_id, None)
+            looked.table = _NONE if found is None else found
 
     def _look(self, artifact: Artifact) -> _Looked:
         looked = _Looked(self._reader.content(artifact))

@@ -7,7 +7,7 @@ Memory is flat: pages of runs.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +17,7 @@ from exporter.ledger import PendingUnit
 from exporter.sync.contents import ContentFiller
 from exporter.sync.intake import Intake
 from exporter.sync.mlflow_export import Exported
+from exporter.sync.on_disk import OnDisk
 from exporter.sync.stacks import LedgerContents
 from exporter.sync.tables import TableDescriber
 from exporter.sync.vanished import tag_vanished
@@ -63,6 +64,8 @@ class StackCycle:
     lineage: LineageExport | None = None
     unavailable: SinkUnavailable | None = None
     _done: set[str] = field(default_factory=set)
+    _walked: OnDisk = field(default_factory=OnDisk)
+    _again: dict[str, None] = field(default_factory=dict)
     _mlflow_down: bool = False
     _doubted: bool = False
 
@@ -72,13 +75,17 @@ class StackCycle:
         Raises: SourceError, StateError. A sink out of reach is remembered in `unavailable`, not
         raised.
         """
+        with closing(self._walked):
+            self._run()
+
+    def _run(self) -> None:
         key = self.stack.key
         self.ledger.units.register_sinks(self.leadership.lease, key, self._sinks())
         mark, policy = self.ledger.units.cursor(key)
         everything = self.rules.full or self.rules.repair or policy != self.stack.policy
         cursor = None if mark is None or everything else mark["feed"]
         changes = self.stack.history.changes(cursor)
-        again = self._look_again_ids()
+        self._again = dict.fromkeys(self._look_again_ids())
         whole_in = [] if mark is None or everything else mark["pipelines_in"]
         if not changes.untouched or any(sink not in whole_in for sink in self._holds_pipelines()):
             whole_in = self._holds_pipelines() if self._take_pipelines() else []
@@ -87,8 +94,8 @@ class StackCycle:
             return
         mark = {"feed": changes.cursor, "pipelines_in": whole_in}
         self.ledger.units.save_cursor(self.leadership.lease, key, mark, self.stack.policy)
-        self._take("open", self.ledger.units.open(key))
-        self._take("again", again)
+        self._take("open", self._not_walked(self.ledger.units.open(key)))
+        self._take("again", list(self._again))
         if self.rules.full:
             self._rescan_all()
         elif not (cursor is None or changes.untouched):
@@ -139,15 +146,24 @@ class StackCycle:
                 if self.stop.requested:
                     return
                 self._page(ids, "changes")
-                if not changes.full:
+                if changes.full:
+                    self._walked.keep(dict.fromkeys(ids, ""))
+                else:
                     self._done.update(ids)
 
-    def _take(self, phase: str, source_ids: Iterable[str]) -> None:
+    def _not_walked(self, source_ids: Sequence[str]) -> list[str]:
+        """Leave out what a full walk of this cycle has read."""
+        walked = self._walked.recall(source_ids)
+        return [i for i in source_ids if i not in walked]
+
+    def _take(self, phase: str, source_ids: Iterable[str], *, once: bool = True) -> None:
+        """Take the runs that no earlier phase took; `once` notes them for the later ones."""
         for ids in _chunks(i for i in source_ids if i not in self._done):
             if self.stop.requested:
                 return
             self._page(ids, phase)
-            self._done.update(ids)
+            if once:
+                self._done.update(ids)
 
     def _take_pending(self) -> None:
         """Go through what each sink has yet to take, oldest first."""
@@ -169,7 +185,8 @@ class StackCycle:
                     break
                 after = pending[-1].position
                 self._take_gone([p for p in pending if p.gone], sink)
-                self._take("pending", [p.source_id for p in pending if not p.gone])
+                left = [p.source_id for p in pending if not p.gone]
+                self._take("pending", left, once=False)  # `after` moves on: none comes again
 
     def _take_gone(self, units: Sequence[PendingUnit], sink: str) -> None:
         if not units:
@@ -195,27 +212,28 @@ class StackCycle:
             rescan = self.ledger.units.next_rescan(self.stack.key, PAGE_RUNS, after=after)
             known = self.ledger.units.known(self.stack.key, rescan.source_ids)
             gone = [
-                PendingUnit(s.position, s.source_id, s.key, s.fingerprint, 0, True, s.pipeline)
+                PendingUnit(
+                    s.position, s.source_id, s.key, s.fingerprint, 0, True, s.pipeline, s.run
+                )
                 for s in known.values()
                 if s.gone
             ]
-            with self._mlflow_may_fail():
-                tag_vanished(mlflow, self.stack, gone, self.report)
+            self._take_gone(gone, mlflow.name)
             if rescan.turn_ends:
                 return
             after = rescan.position
 
     def _rescan_all(self) -> None:
-        """Ask for every run the ledger knows, so that all that vanished is seen now."""
+        """Ask for all that is known and was not found, so that all that vanished is seen now."""
         after = 0
         while not self.stop.requested:
             rescan = self.ledger.units.next_rescan(self.stack.key, PAGE_RUNS, after=after)
-            if not rescan.source_ids:
-                return
-            self._page(rescan.source_ids, "rescan")
+            self._take("rescan", self._not_walked(rescan.source_ids), once=False)
             if rescan.turn_ends:
-                return
+                break
             after = rescan.position
+        unread = self.ledger.units.unread(self.stack.key)
+        self._take("rescan", self._not_walked(unread), once=False)
 
     def _rescan(self) -> None:
         """Look at a slice of old history again.
@@ -244,16 +262,19 @@ class StackCycle:
         )
         units = intake.take(source_ids)
         self._doubted |= intake.doubted
-        self._export(units, again=phase == "again" or self.rules.repair)
+        self._export(units)
         self.progress(self.stack.key, len(units), phase)
 
-    def _export(self, units: Sequence[Taken], *, again: bool) -> None:
-        """Write what the sinks lack of a page; `again` looks in MLflow whatever the ledger says."""
+    def _export(self, units: Sequence[Taken]) -> None:
+        """Write what the sinks lack of a page, and look in MLflow again where that is due."""
         seen = {unit.seen.key: unit.seen for unit in units}
         lacking = self._lacking(list(seen))
         mlflow = None if self._mlflow_down else self.mlflow
-        if mlflow is not None and again:
-            lacking = {key: sinks | {mlflow.name} for key, sinks in lacking.items()}
+        for unit in units:
+            again = unit.seen.source_id in self._again or self.rules.repair
+            self._again.pop(unit.seen.source_id, None)
+            if mlflow is not None and again:
+                lacking[unit.seen.key] |= {mlflow.name}
         with ExitStack() as page:
             tables = self._describer(page)
             self._fill_and_write(units, seen, lacking, mlflow, tables)
@@ -375,10 +396,7 @@ class StackCycle:
 
     def _is_stale(self, seen: SeenUnit) -> bool:
         """Tell whether a run has stood still for so long that its process must be gone."""
-        changed_ms = seen.start_ms if seen.changed_ms is None else seen.changed_ms
-        if not seen.unfinished or changed_ms is None:
-            return False
-        return self.clock.now_ms() - changed_ms >= self.rules.stale_after_ms
+        return seen.is_stale(self.clock.now_ms() - self.rules.stale_after_ms)
 
     def _lacking(self, keys: Sequence[str]) -> dict[str, frozenset[str]]:
         """Give, for each unit, the sinks that lack it and may be asked now."""
@@ -412,11 +430,7 @@ class _Remembering:
 
 
 def _is_due(state: SinkState | None, now: int) -> bool:
-    if state is None:
-        return True
-    if state.progress != "pending":
-        return False
-    return state.next_at is None or state.next_at <= now
+    return state is None or state.is_due(now)
 
 
 def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:

@@ -5,6 +5,8 @@ Files appear as path and size; what needs their bytes is spelled `computed on ru
 
 from __future__ import annotations
 
+import json
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -12,18 +14,20 @@ from exporter.errors import (
     ArtifactError,
     CorruptArtifact,
     MissingArtifact,
-    StateUnavailable,
     UnsafeArtifact,
 )
 from exporter.hierarchy import Content, FileRecord, RunSnapshot, run_key
 from exporter.ledger import Ledger
 from exporter.mapping.mlflow import Home, plan_unit, wanted_tables
 from exporter.sources.open import open_stack
+from exporter.sync.clock import SystemClock
 from exporter.sync.contents import COMPUTED_ON_RUN, ContentFiller
 from exporter.sync.fingerprint import unit_fingerprint
 from exporter.sync.mlflow_export import elsewhere, mlflow_sink_name
+from exporter.sync.on_disk import OnDisk
 from exporter.sync.policy import Mappings, stack_policy
-from exporter.sync.stacks import PassingContents, refuse_own_sink
+from exporter.sync.stacks import refuse_own_sink
+from exporter.sync.verify_contents import RecentContents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,7 +37,6 @@ if TYPE_CHECKING:
     from exporter.hierarchy.records import ContentState
     from exporter.history.ports import ArtifactReader, ChangeFeed
     from exporter.mapping.mlflow import MlflowNaming, UnitPlan
-    from exporter.sync.contents import FilledRun
 
 _STATES: tuple[tuple[type[ArtifactError], ContentState], ...] = (
     (UnsafeArtifact, "refused"),
@@ -87,10 +90,15 @@ class PlannedUnit(NamedTuple):
 
 @dataclass(slots=True)
 class PlannedStack:
-    """What a cycle would do for one stack. `plans` yields the units that MLflow would be given."""
+    """What a cycle would do for one stack: `planned_units` yields what MLflow would be given.
+
+    `held_back` counts the units that MLflow lacks and `run` leaves alone: dead letters, given up,
+    or to be tried again later.
+    """
 
     key: str
     unchanged: int = 0
+    held_back: int = 0
     unreadable: list[tuple[str, str, str]] = field(default_factory=list)
 
 
@@ -99,36 +107,44 @@ def planned_units(
 ) -> Iterator[PlannedUnit]:
     """Yield the plan of every unit that `run` would write now; counts of the rest go to `into`.
 
+    Without MLflow there are no plans, and only unreadable runs are found.
     Repeat: as often as one likes; nothing is written, the ledger included.
+    Memory: flat; what earlier plans copied is remembered on disk.
     Raises: SourceError, StateError.
     """
     refuse_own_sink(settings, stack)
-    history, reader = open_stack(settings, stack)
-    policy = stack_policy(mappings, stack)
-    dry = UnreadDigests(reader, stack.artifacts.mode, stack.artifacts.max_size)
-    filler = ContentFiller(dry, PassingContents({}), settings.masker())
-    ledger = existing_ledger(settings)
-    homes: dict[str, Home] = {}
-    try:
+    with ExitStack() as opened:
+        history, reader = open_stack(settings, stack)
+        opened.callback(history.close)
+        ledger = Ledger.open_existing(settings.state.url.get_secret_value(), settings.repository)
+        if ledger is not None:
+            opened.enter_context(ledger)
+        mlflow = settings.sinks.mlflow
+        sink = None if mlflow is None else mlflow_sink_name(mlflow.tracking_uri.get_secret_value())
+        policy = stack_policy(mappings, stack)
+        dry = UnreadDigests(reader, stack.artifacts.mode, stack.artifacts.max_size)
+        filler = ContentFiller(dry, RecentContents(), settings.masker())
+        copied = opened.enter_context(closing(OnDisk()))
         for page in history.changes(None).source_ids:
-            runs = _due(settings, history, ledger, page, policy, into)
-            filled = filler.fill(runs)
-            for run, key, _ in runs:
+            runs = _readable(history, page, into)
+            if sink is None:
+                continue
+            due = _due(runs, ledger, sink, policy, into)
+            filled = filler.fill(due)
+            for run, key, _ in due:
                 if key in filled.failures:
                     reason = filled.failures[key].message
                     into.unreadable.append((run.pipeline.name, run.name, reason))
-            for artifact_id, home in _held(settings, stack, ledger, filled.runs).items():
-                homes.setdefault(artifact_id, home)
+            ids = list({artifact.id for unit in filled.runs for artifact in unit.run.artifacts})
+            homes = _held(ledger, sink, stack.key, ids)
+            homes.update((i, Home(*json.loads(home))) for i, home in copied.recall(ids).items())
             for unit in filled.runs:
                 plan = plan_unit(
                     unit.run, elsewhere(unit.run, homes), mappings.mlflow, unit.scalars
                 )
                 homes.update(plan.new_homes)
+                copied.keep({i: json.dumps(home) for i, home in plan.new_homes.items()})
                 yield PlannedUnit(plan, _new_tables(unit.run, plan, mappings.mlflow))
-    finally:
-        history.close()
-        if ledger is not None:
-            ledger.close()
 
 
 def _new_tables(run: RunSnapshot, plan: UnitPlan, naming: MlflowNaming) -> int:
@@ -138,59 +154,46 @@ def _new_tables(run: RunSnapshot, plan: UnitPlan, naming: MlflowNaming) -> int:
     return len(new.intersection(wanted_tables(run)))
 
 
-def existing_ledger(settings: Settings) -> Ledger | None:
-    """Open the ledger to read; None where there is none yet. Raises: StateError."""
-    url = settings.state.url.get_secret_value()
-    try:
-        return Ledger.open(url, migrate=False, read_only=True)
-    except StateUnavailable as error:
-        if error.context.get("missing"):
-            return None
-        raise
-
-
-def _held(
-    settings: Settings,
-    stack: StackSettings,
-    ledger: Ledger | None,
-    units: Sequence[FilledRun],
-) -> dict[str, Home]:
-    """Give the homes that MLflow already has for the artifacts of a page."""
-    mlflow = settings.sinks.mlflow
-    if ledger is None or mlflow is None:
+def _held(ledger: Ledger | None, sink: str, stack: str, ids: Sequence[str]) -> dict[str, Home]:
+    """Give the homes that MLflow already has for artifacts."""
+    if ledger is None:
         return {}
-    sink = mlflow_sink_name(mlflow.tracking_uri.get_secret_value())
-    ids = list({artifact.id for unit in units for artifact in unit.run.artifacts})
-    rows = ledger.bindings.homes(sink, stack.key, ids)
+    rows = ledger.bindings.homes(sink, stack, ids)
     return {artifact_id: Home(*row) for artifact_id, row in rows.items()}
 
 
-def _due(
-    settings: Settings,
-    history: ChangeFeed,
-    ledger: Ledger | None,
-    page: Sequence[str],
-    policy: str,
-    into: PlannedStack,
-) -> list[tuple[RunSnapshot, str, str]]:
-    """Give the runs of a page that MLflow does not hold as they are now."""
-    runs: list[tuple[RunSnapshot, str, str]] = []
+def _readable(history: ChangeFeed, page: Sequence[str], into: PlannedStack) -> list[RunSnapshot]:
+    """Give the runs of a page; those that cannot be read go to `into`."""
+    runs: list[RunSnapshot] = []
     for run in history.runs(page):
         if isinstance(run, RunSnapshot):
-            runs.append((run, run_key(run), unit_fingerprint(run, policy)))
+            runs.append(run)
         else:
             into.unreadable.append((run.pipeline, run.name, run.reason))
-    mlflow = settings.sinks.mlflow
-    if ledger is None or mlflow is None:
-        return runs
-    sink = mlflow_sink_name(mlflow.tracking_uri.get_secret_value())
-    states = ledger.units.sink_states(sink, [key for _, key, _ in runs])
-    due = [
-        unit
-        for unit in runs
-        if unit[1] not in states
-        or states[unit[1]].progress != "done"
-        or states[unit[1]].fingerprint != unit[2]
-    ]
-    into.unchanged += len(runs) - len(due)
+    return runs
+
+
+def _due(
+    runs: Sequence[RunSnapshot], ledger: Ledger | None, sink: str, policy: str, into: PlannedStack
+) -> Sequence[tuple[RunSnapshot, str, str]]:
+    """Give the runs that a cycle would write now: new ones, changed ones, and those MLflow lacks.
+
+    A change makes a unit pending whatever became of it before; else the ledger's word holds.
+    """
+    units = [(run, run_key(run), unit_fingerprint(run, policy)) for run in runs]
+    if ledger is None:
+        return units
+    keys = [key for _, key, _ in units]
+    known, states = ledger.units.of(keys), ledger.units.sink_states(sink, keys)
+    now = SystemClock().now_ms()
+    due = []
+    for unit in units:
+        _, key, fingerprint = unit
+        is_same = key in known and known[key].fingerprint == fingerprint and not known[key].gone
+        if not is_same or key not in states or states[key].is_due(now):
+            due.append(unit)
+        elif states[key].progress == "done":
+            into.unchanged += 1
+        else:
+            into.held_back += 1
     return due

@@ -34,7 +34,7 @@ from exporter.sync.intake import CycleRules
 from exporter.sync.leading import LEASE_TTL_S, Leadership, process_name
 from exporter.sync.lineage_export import LineageExport
 from exporter.sync.mlflow_export import GRACE_MS, MlflowExport, mlflow_sink_name
-from exporter.sync.outcomes import FailureBook
+from exporter.sync.outcomes import Failure, FailureBook
 from exporter.sync.policy import Mappings, stack_policy
 from exporter.sync.report import CycleReport, LineageCounts, MlflowCounts, StackReport
 from exporter.sync.stacks import OpenStack, refuse_own_sink
@@ -213,14 +213,18 @@ class Engine:
         """Bring the sinks up to date with one stack; what is wrong with it stops no other."""
         where = {"stack": stack.key}
         try:
-            refuse_own_sink(self.settings, stack)
-            history, artifacts = open_stack(self.settings, stack)
-        except (SourceError, ConfigError) as error:
+            opened = work.failures.attempt(partial(self._open, work, stack))
+        except SourceError as error:
             _note(shown, where, work.mask(str(error)))
             work.report.exit_code = max(work.report.exit_code, _exit_code(error))
             return
+        if isinstance(opened, Failure):
+            _note(shown, where, opened.message)
+            code = 1 if opened.is_unexpected else 2
+            work.report.exit_code = max(work.report.exit_code, code)
+            return
         cycle = StackCycle(
-            stack=OpenStack(stack.key, history, artifacts, stack_policy(work.mappings, stack)),
+            stack=opened,
             ledger=work.ledger,
             leadership=work.leadership,
             clock=work.clock,
@@ -240,10 +244,16 @@ class Engine:
             _note(shown, where, work.mask(str(error)))
             work.report.exit_code = max(work.report.exit_code, _exit_code(error))
         finally:
-            history.close()
+            opened.history.close()
         if cycle.unavailable is not None:
             _note(shown, {**where, "sink": "mlflow"}, work.mask(str(cycle.unavailable)))
             work.report.exit_code = 4
+
+    def _open(self, work: _Work, stack: StackSettings) -> OpenStack:
+        refuse_own_sink(self.settings, stack)
+        policy = stack_policy(work.mappings, stack)
+        history, artifacts = open_stack(self.settings, stack)
+        return OpenStack(stack.key, history, artifacts, policy)
 
     def _deliver(self, work: _Work) -> dict[str, int]:
         """Empty the outboxes, each destination at its own pace; give how many events each took."""
@@ -369,7 +379,7 @@ def open_mlflow(settings: Settings, *, creates: bool = True) -> MlflowSink:
     )
 
 
-def _exit_code(error: SourceError | ConfigError) -> int:
+def _exit_code(error: SourceError) -> int:
     return 4 if isinstance(error, SourceUnavailable) else 2
 
 

@@ -61,9 +61,9 @@ class Intake:
     def take(self, source_ids: Sequence[str]) -> list[Taken]:
         """Read a page and record it; give the runs that could be read.
 
-        A run that cannot be read is a dead letter, and the others go on. Runs that are known and no
-        longer there are marked as gone, unless all of several are missing: the source itself
-        must be doubted then.
+        A run that cannot be read is a dead letter, and the others go on. Runs that are known, or
+        could not be read, and are no longer there are marked as gone, unless all of several are
+        missing: the source itself must be doubted then.
         Raises: SourceError, StateError.
         """
         found = self._read(source_ids)
@@ -75,8 +75,8 @@ class Intake:
                 runs.append(run)
         known = self.ledger.units.known(self.stack.key, source_ids)
         there = {run.source_id for run in found}
-        lost = [known[i] for i in source_ids if i in known and i not in there]
-        self._note_vanished(lost, anything_found=bool(found))
+        missing = [i for i in source_ids if i not in there]
+        self._note_vanished(self._lost(missing, known), anything_found=bool(found))
         now = self.clock.now_ms()
         taken = [unit for run in runs if (unit := self._take_one(run, known, now)) is not None]
         self.ledger.units.record(
@@ -139,8 +139,14 @@ class Intake:
                 }
             )
 
-    def _note_vanished(self, states: Sequence[UnitState], *, anything_found: bool) -> None:
-        lost = [state for state in states if not state.gone]
+    def _lost(self, missing: Sequence[str], known: Mapping[str, UnitState]) -> list[str]:
+        """Give those of the missing runs that were there, though perhaps never readable."""
+        if not missing:
+            return []
+        unread = set(self.ledger.units.unread(self.stack.key, missing))
+        return [i for i in missing if i in unread or (i in known and not known[i].gone)]
+
+    def _note_vanished(self, lost: Sequence[str], *, anything_found: bool) -> None:
         if not lost:
             return
         if len(lost) >= _SUSPICIOUS_LOSS and not anything_found and not self.rules.full:
@@ -156,10 +162,7 @@ class Intake:
             )
             return
         self.ledger.units.mark_gone(
-            self.leadership.lease,
-            self.stack.key,
-            [state.source_id for state in lost],
-            self.clock.now_ms(),
+            self.leadership.lease, self.stack.key, lost, self.clock.now_ms()
         )
 
     def _seen(self, run: RunSnapshot, known: UnitState | None, now: int) -> SeenUnit:

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
 from exporter.config.masking import mask_url
-from exporter.errors import SinkUnavailable
+from exporter.errors import SinkUnavailable, SourceError
 from exporter.hierarchy import step_key
 from exporter.ledger import AppliedUnit
 from exporter.mapping.mlflow import Home, plan_unit
@@ -109,8 +109,8 @@ class MlflowExport:
         this is the `last` try: then it is a failure like any other.
 
         Repeat: a unit MLflow already holds whole costs one search and changes nothing.
-        Raises: SinkUnavailable when the server is out of reach; what was written until then is
-        recorded.
+        Raises: SinkUnavailable when the server is out of reach, SourceError when the store is; what
+        was written until then is recorded. StateError. Nothing is under way any more then.
         """
         keys = [unit.key for unit in units]
         intents = self.ledger.bindings.intents(self.name, keys)
@@ -232,45 +232,49 @@ class MlflowExport:
         *,
         last: bool,
     ) -> None:
-        """Apply with a few units in flight; record in groups, also when MLflow goes away.
+        """Apply with a few units in flight; record in groups, also when a sink or source goes away.
 
         A unit that relies on copies in another one of the page is recorded after that one, and not
         at all where that one failed: it stays pending, and is planned anew.
+        Raises: what went away, when no unit is in flight any more.
         """
         finished: list[AppliedUnit] = []
         held: dict[str, list[AppliedUnit]] = {}
         sound: set[str] = set()
         running: dict[Future[Applied | Failure], _Prepared] = {}
         queue = iter(prepared)
-        unavailable: SinkUnavailable | None = None
-        while True:
-            if unavailable is not None or self.stop.requested:
-                running = {f: p for f, p in running.items() if not f.cancel()}
-            else:
-                for p in islice(queue, _GROUP - len(running)):
-                    running[self.executor.submit(work, p)] = p
-            if not running:
-                break
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                p = running.pop(future)
-                try:
-                    result = future.result()
-                except SinkUnavailable as error:
-                    unavailable = error
-                    continue
-                outcome = self._outcome(p, result, exported, report, last=last)
-                if outcome and p.relies_on <= sound:
-                    sound.add(p.unit.key)
-                    finished.extend(outcome)
+        lost: SinkUnavailable | SourceError | None = None
+        try:
+            while True:
+                if lost is not None or self.stop.requested:
+                    running = {f: p for f, p in running.items() if not f.cancel()}
                 else:
-                    held[p.unit.key] = outcome
-            if len(finished) >= _GROUP:
-                self._record(finished)
-                finished = []
+                    for p in islice(queue, _GROUP - len(running)):
+                        running[self.executor.submit(work, p)] = p
+                if not running:
+                    break
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    p = running.pop(future)
+                    try:
+                        result = future.result()
+                    except (SinkUnavailable, SourceError) as error:
+                        lost = lost or error
+                        continue
+                    outcome = self._outcome(p, result, exported, report, last=last)
+                    if outcome and p.relies_on <= sound:
+                        sound.add(p.unit.key)
+                        finished.extend(outcome)
+                    else:
+                        held[p.unit.key] = outcome
+                if len(finished) >= _GROUP:
+                    self._record(finished)
+                    finished = []
+        finally:  # the ledger may end it, too: nobody writes once the page is closed
+            wait([future for future in running if not future.cancel()])
         self._record([*finished, *_sound_at_last(prepared, held, sound)])
-        if unavailable is not None:
-            raise unavailable
+        if lost is not None:
+            raise lost
 
     def _outcome(
         self,

@@ -19,7 +19,7 @@ from exporter.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from exporter.hierarchy import RunSnapshot
     from exporter.ledger import Ledger
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MAX_ATTEMPTS = 8
 _FIRST_PAUSE_MS = 10_000
 _LONGEST_PAUSE_MS = 3_600_000
+_UNEXPECTED = "unexpected"
 
 T = TypeVar("T")
 
@@ -44,6 +45,11 @@ class Failure:
     retry_after_ms: int = 0
     is_deleted: bool = False
     is_artifact: bool = False
+
+    @property
+    def is_unexpected(self) -> bool:
+        """Tell whether nobody foresaw it: an error that is none of ours."""
+        return self.kind == _UNEXPECTED
 
     def next_at(self, now_ms: int, attempts: int) -> int:
         """Give when to try again after `attempts` earlier failures: 10 s doubling to an hour."""
@@ -73,7 +79,7 @@ def attempt(work: Callable[[], T], mask: Callable[[str], str] = mask_url) -> T |
             is_artifact=isinstance(error, ArtifactError),
         )
     except Exception as error:  # noqa: BLE001 - the one boundary: an unforeseen error must not stop the other units
-        return Failure("unexpected", mask(f"{type(error).__name__}: {error}"), transient=False)
+        return Failure(_UNEXPECTED, mask(f"{type(error).__name__}: {error}"), transient=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,18 @@ class FailureBook:
         report: StackReport,
     ) -> None:
         """Note a failure; one that does not pass by itself, or came too often, is dead."""
+        named = {"pipeline": run.pipeline.name, "run": run.name}
+        self.note_unit(sink, {"stack": run.stack, **named}, key, failure, report)
+
+    def note_unit(
+        self,
+        sink: str,
+        where: Mapping[str, str],
+        key: str,
+        failure: Failure,
+        report: StackReport,
+    ) -> None:
+        """Note a failure of a unit that `where` names; see `note`."""
         now = self.clock.now_ms()
         state = self.ledger.units.sink_states(sink, [key]).get(key)
         attempts = state.attempts if state is not None else 0
@@ -115,14 +133,7 @@ class FailureBook:
         report.failed += 1
         report.dead_now += dead
         report.errors.append(
-            {
-                "stack": run.stack,
-                "sink": shown_sink(sink),
-                "pipeline": run.pipeline.name,
-                "run": run.name,
-                "error": failure.message,
-                "dead": dead,
-            }
+            {**where, "sink": shown_sink(sink), "error": failure.message, "dead": dead}
         )
 
 

@@ -45,21 +45,6 @@ class LedgerContents:
         self.ledger.bindings.save_contents(self.leadership.lease, self.stack, self.policy, contents)
 
 
-@dataclass(slots=True)
-class PassingContents:
-    """Keeps contents for the length of a dry run only."""
-
-    kept: dict[str, str]
-
-    def recall(self, artifact_ids: Sequence[str]) -> Mapping[str, str]:
-        """Give what is remembered of these artifacts."""
-        return {i: self.kept[i] for i in artifact_ids if i in self.kept}
-
-    def keep(self, contents: Mapping[str, str]) -> None:
-        """Remember."""
-        self.kept.update(contents)
-
-
 def refuse_own_sink(settings: Settings, stack: StackSettings) -> None:
     """Refuse a stack that is read out of the very MLflow it would be written to.
 

@@ -7,6 +7,7 @@ of an artifact is remembered with its digests, so that no later cycle reads it a
 from __future__ import annotations
 
 import tempfile
+from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -45,6 +46,7 @@ class TableDescriber:
         self._limits = StatLimits(values=top_values)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._waiting: dict[str, Path] = {}
+        self._numbers = count()
         self._planned: dict[tuple[str, str, str], list[_Planned]] = {}
         self._lock = Lock()
 
@@ -133,9 +135,9 @@ class TableDescriber:
             with self._lock:
                 if self._folder is None:
                     self._folder = tempfile.TemporaryDirectory(prefix="pipeline-exporter-")
-                place = Path(self._folder.name) / f"{len(self._waiting)}.pb"
-                self._waiting[artifact.id] = place
+                place = Path(self._folder.name) / f"{next(self._numbers)}.pb"
             place.write_bytes(statistics_bytes(description))
+            self._waiting[artifact.id] = place
         return description
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from exporter.hierarchy.status import is_unfinished
+from exporter.ledger import Ledger
 from exporter.mapping.mlflow import Home
-from exporter.sync.dry_run import existing_ledger
 from exporter.sync.mlflow_export import mlflow_sink_name
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from exporter.config import Settings
     from exporter.hierarchy import RunSnapshot
-    from exporter.ledger import Ledger, SinkState
+    from exporter.ledger import SinkState
 
 
 class Standings(NamedTuple):
@@ -56,7 +56,8 @@ class LedgerView:
     @classmethod
     def of(cls, settings: Settings, tracking_uri: str) -> Self:
         """Open it. Raises: StateError for one that is there and cannot be read."""
-        return cls(existing_ledger(settings), mlflow_sink_name(tracking_uri))
+        ledger = Ledger.open_existing(settings.state.url.get_secret_value(), settings.repository)
+        return cls(ledger, mlflow_sink_name(tracking_uri))
 
     def close(self) -> None:
         """Release the connections."""

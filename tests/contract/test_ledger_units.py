@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -251,6 +252,24 @@ def test_an_unreadable_run_is_a_dead_letter_until_it_can_be_read(
     assert (totals.runs, totals.dead) == (1, 0)
 
 
+@pytest.mark.parametrize("given_up", [False, True])
+def test_a_run_that_vanishes_before_it_could_be_read_is_withdrawn(
+    ledger: Ledger, lease: Lease, *, given_up: bool
+) -> None:
+    for number in ("7", "8"):
+        ledger.units.fail_run(
+            lease, STACK, number, pipeline="p", run="r", error="odd", kind="k", now=10
+        )
+    if given_up:
+        ledger.dead.drop(lease)
+    assert ledger.units.unread(STACK) == ["7", "8"]
+    assert ledger.units.unread(STACK, ["8", "404"]) == ["8"]
+    assert ledger.units.unread("other") == []
+    assert ledger.units.mark_gone(lease, STACK, ["8"], 20) == []
+    assert ledger.units.unread(STACK) == ["7"]
+    assert ledger.units.totals(STACK).runs == 1
+
+
 def test_a_run_is_waiting_or_dead_or_pending_but_never_two_of_these(
     ledger: Ledger, lease: Lease
 ) -> None:
@@ -261,6 +280,22 @@ def test_a_run_is_waiting_or_dead_or_pending_but_never_two_of_these(
     fail(ledger, lease, 3, dead=True)
     totals = ledger.units.totals(STACK)
     assert (totals.waiting, totals.dead, ledger.units.count_pending(STACK)) == (1, 2, 1)
+
+
+def test_the_count_of_stale_runs_is_of_those_that_a_cycle_aborts(
+    ledger: Ledger, lease: Lease
+) -> None:
+    times = [(50, 10), (51, 10), (None, 50), (None, 51), (None, None), (10, 99), (99, 10)]
+    page = [
+        replace(seen(n, unfinished=going), changed_ms=changed, start_ms=start)
+        for n, (changed, start, going) in enumerate(
+            (changed, start, going) for changed, start in times for going in (True, False)
+        )
+    ]
+    ledger.units.record(lease, STACK, page, 10)
+    stale = [(unit.changed_ms, unit.start_ms) for unit in page if unit.is_stale(50)]
+    assert stale == [(50, 10), (None, 50), (10, 99)]
+    assert ledger.units.count_stale(STACK, before_ms=50) == len(stale)
 
 
 def test_the_rescan_goes_round_in_slices_and_moves_only_when_saved(

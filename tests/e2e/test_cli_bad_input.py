@@ -168,11 +168,13 @@ def test_a_state_is_that_of_one_repository(here: Path, told: Told) -> None:
     assert told("run").code == 0
     before = (here / "events.jsonl").read_bytes()
     file.write_text(file.read_text().replace("repository: acme", "repository: other", 1))
-    for verb in (["run"], ["run", "--full", "--repair"]):
-        ended = told(*verb)
+    verbs = ["run", "run --full --repair", "status", "dead list", "dead drop --all", "doctor"]
+    for verb in verbs:
+        ended = told(*verb.split())
         assert ended.code == 2, ended
-        assert "that of repository 'acme', and the configuration names 'other'" in ended.err
-        assert "Give the repository its name back" in ended.err
+        said = " ".join((ended.err + ended.out).split())
+        assert "that of repository 'acme', and the configuration names 'other'" in said
+        assert "Give the repository its name back" in said
     assert (here / "events.jsonl").read_bytes() == before
     file.write_text(file.read_text().replace("repository: other", "repository: acme", 1))
     assert told("run").code == 0
@@ -232,10 +234,13 @@ def test_names_of_any_kind_come_through(here: Path, told: Told) -> None:
         for name, (context,) in zip(odd, found, strict=True):
             database.execute("UPDATE Context SET name = ? WHERE id = ?", (name, context))
     database.close()
-    write_zenml_config(here, source=f"mlmd+sqlite:///{store}")
+    away = "{mlflow: {tracking_uri: 'http://127.0.0.1:9'}}"
+    write_zenml_config(here, source=f"mlmd+sqlite:///{store}", sinks=away)
     shown = told("plan")
     assert shown.code == 0
+    assert "🎉" in shown.out
     assert "\x1b[31m" not in shown.out
+    write_zenml_config(here, source=f"mlmd+sqlite:///{store}")
     ended = told("run", "--json")
     assert (ended.code, ended.json["units"]["written"]) == (0, 7)
     events = [json.loads(line) for line in (here / "events.jsonl").read_text("utf-8").splitlines()]

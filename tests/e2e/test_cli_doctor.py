@@ -77,6 +77,19 @@ def test_an_mlflow_server_is_asked_for_its_version_and_its_artifact_root(
     assert artifacts["message"] == "files go through the server"
 
 
+def test_an_empty_tracking_database_stays_empty_and_the_first_run_creates_it(
+    here: Path, told: Told
+) -> None:
+    database = here / "mlflow.db"
+    write_zenml_config(here, sinks=f"{{mlflow: {{tracking_uri: 'sqlite:///{database}'}}}}")
+    for _ in ("absent", "empty"):
+        found = _part(told, "mlflow", code=0)
+        assert (found["status"], "first `run` creates it" in found["hint"]) == ("warning", True)
+        assert not database.exists() or database.stat().st_size == 0
+        database.touch()
+    assert not (here / "mlruns").exists()
+
+
 def test_an_mlflow_out_of_reach_is_exit_4(here: Path, told: Told) -> None:
     url = f"http://127.0.0.1:{_closed_port()}"
     write_zenml_config(here, sinks=f"{{mlflow: {{tracking_uri: '{url}'}}}}")

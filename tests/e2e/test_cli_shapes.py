@@ -96,12 +96,26 @@ def test_run_status_and_plan_have_the_shapes_of_the_documentation(
 
 
 def test_before_the_first_run_status_plan_and_dead_letters_say_so(here: Path, told: Told) -> None:
-    write_zenml_config(here)
+    write_zenml_config(here, sinks="{mlflow: {tracking_uri: 'http://127.0.0.1:9'}}")
     assert told("status", "--json").json["stacks"] == {"local_stack": None}
     assert told("plan", "--json").json["write"]["runs"] == 7
     assert told("dead", "list", "--json").json == {"ok": True, "dead": []}
     assert "nothing synced yet" in told("status").out
     assert not (here / "exporter-state.db").exists()
+
+
+def test_without_mlflow_there_is_nothing_to_plan_and_the_plan_says_so(
+    here: Path, told: Told
+) -> None:
+    write_zenml_config(here)
+    planned = told("plan", "--json")
+    assert planned.code == 0
+    _same(_documented("plan"), planned.json, but=(".units", ".unreadable", ".errors"))
+    assert set(planned.json["write"].values()) == {0}
+    assert "names no MLflow" in planned.json["notes"][0]
+    shown = told("plan").out
+    assert "names no MLflow" in shown
+    assert "0 runs" in shown
 
 
 def test_state_upgrade_says_from_where_to_where(here: Path, told: Told) -> None:

@@ -15,6 +15,7 @@ import exporter
 from exporter.errors import SinkTransient
 from exporter.hierarchy import canonical_bytes
 from exporter.sinks.mlflow.sink import MlflowSink
+from exporter.sync import tables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,6 +160,37 @@ def test_a_table_that_cannot_be_read_is_noted_and_its_run_is_whole(
     assert report["kept_beside"]["tables_undescribed"] == 1
     assert "cannot be described" in " ".join(note["note"] for note in report["notes"])
     assert site.cycle().to_json()["mlflow"]["requests"] == 0
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_table_that_could_not_be_described_for_a_while_is_described_later(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, full: bool
+) -> None:
+    frames = Frames(tmp_path)
+    frames.add("first", pd.DataFrame({"x": [1.0, 2.0]}))
+    site.add_stack(frames.database, roots=[tmp_path])
+    with monkeypatch.context() as patched:
+
+        def full_disk(*_: object) -> bytes:
+            raise OSError(28, "No space left on device")
+
+        patched.setattr(tables, "statistics_bytes", full_disk)
+        report = site.cycle().to_json()
+        assert (report["units"]["written"], report["mlflow"]["tables"]) == (1, 0)
+        assert "No space left" in " ".join(note["note"] for note in report["notes"])
+        assert site.cycle().to_json()["mlflow"]["requests"] == 0
+        site.clock.wait(61)
+        assert site.cycle().to_json()["mlflow"]["requests"] == 0
+    if not full:
+        site.clock.wait(4 * 60 + 1)
+    report = site.cycle(full=full).to_json()
+    assert (report["ok"], report["mlflow"]["tables"]) == (True, 1)
+    writer = min(_steps(site, "first").values(), key=lambda r: r.start)
+    (rows,) = [key for key in writer.metrics if key.endswith(".rows")]
+    assert _file(site, writer, f"exporter/{rows.removesuffix('.rows')}/statistics.pb")
+    site.clock.wait(60 * 86_400)
+    assert site.cycle().to_json()["mlflow"]["runs_updated"] == 0
+    assert site.begun() == 0
 
 
 def test_statistics_can_be_left_out(site: Site, tmp_path: Path) -> None:

@@ -109,6 +109,22 @@ def test_a_ledger_that_is_not_there_is_not_made_for_reading(state_url: str) -> N
     Ledger.open(state_url, migrate=False).close()
 
 
+def test_a_ledger_that_is_not_there_yet_is_nothing_to_read_and_one_out_of_reach_is_an_error(
+    state_url: str, tmp_path: Path
+) -> None:
+    assert Ledger.open_existing(state_url, "acme") is None
+    Ledger.open(state_url).close()
+    ledger = Ledger.open_existing(state_url, "acme")
+    assert ledger is not None
+    with ledger, pytest.raises(StateError, match="for reading only"):
+        ledger.leases.acquire("test", 60)
+    (tmp_path / "broken.db").write_bytes(b"no database at all, whatever its name says" * 100)
+    with pytest.raises(StateError):
+        Ledger.open_existing(f"sqlite:///{tmp_path}/broken.db", "acme")
+    with pytest.raises(ConfigError):
+        Ledger.open_existing("mysql://host/db", "acme")
+
+
 def test_a_ledger_opened_for_reading_cannot_be_written(state_url: str) -> None:
     with Ledger.open(state_url) as ledger:
         lease = ledger.leases.acquire("test", 60)
@@ -199,6 +215,23 @@ def test_a_ledger_locked_by_another_program_is_told(
         other.execute("ROLLBACK")
         other.close()
         assert ledger.leases.acquire("test", 60).token == 1
+
+
+@pytest.mark.parametrize("how", ["EXCLUSIVE", "IMMEDIATE"])
+def test_a_new_ledger_whose_file_another_program_has_locked_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr("exporter.ledger.database.BUSY_TIMEOUT_S", 0.1)
+    path = tmp_path / "state.db"
+    path.touch()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute(f"BEGIN {how}")
+    for opening in (Ledger.open, Ledger.upgrade):
+        with pytest.raises(StateUnavailable, match="Another process is writing"):
+            opening(f"sqlite:///{path}")
+    other.execute("ROLLBACK")
+    other.close()
+    Ledger.open(f"sqlite:///{path}").close()
 
 
 def test_a_ledger_recovers_when_its_server_comes_back(postgres_url: str) -> None:

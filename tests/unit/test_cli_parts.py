@@ -18,9 +18,11 @@ from exporter.cli.exits import EXIT_CODES, exit_code
 from exporter.cli.init import surroundings
 from exporter.cli.output import one_line, print_json, printable
 from exporter.cli.prefixes import folders_near, guess_rewrite, local_path
+from exporter.cli.run import show_errors
 from exporter.config import settings_from
 from exporter.config.settings import ScheduleSettings
 from exporter.service.schedule import next_runs, schedule_text
+from exporter.sync.report import CycleReport
 
 
 @given(st.text())
@@ -54,6 +56,19 @@ def test_json_masks_the_passwords_of_urls_at_any_depth(monkeypatch: pytest.Monke
     monkeypatch.setattr("sys.stdout", out)
     print_json({"a": [{"b": "postgresql://u:sesame@host/db"}]})
     assert json.loads(out.getvalue()) == {"a": [{"b": "postgresql://u:***@host/db"}]}
+
+
+@pytest.mark.parametrize(("count", "more"), [(20, ""), (21, "1"), (1_500, "1,480")])
+def test_the_countthat_are_not_shown_are_all_counted(
+    capsys: pytest.CaptureFixture[str], count: int, more: str
+) -> None:
+    report = CycleReport()
+    for number in range(count):
+        report.total.errors.append({"stack": "local", "error": f"no {number}"})
+    show_errors(report)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == (21 if more else 20)
+    assert lines[-1] == (f"error: … and {more} more." if more else "error: stack 'local': no 19")
 
 
 def _kinds(kind: type[errors.ExporterError]) -> set[type[errors.ExporterError]]:

@@ -48,7 +48,7 @@ def _mlflow(settings: Settings, uri: str) -> Iterator[Check]:
         )
         return
     try:
-        sink = open_mlflow(settings)
+        sink = open_mlflow(settings, creates=False)
     except ExporterError as error:
         yield Check.problem("mlflow", error)
         return
@@ -57,6 +57,13 @@ def _mlflow(settings: Settings, uri: str) -> Iterator[Check]:
         yield Check.ok("mlflow", f"version {version} at {uri.rpartition('@')[2]}")
         yield _artifact_root(sink.artifact_root(), is_server=uri.startswith("http"))
     except SinkError as error:
+        if error.context.get("missing"):
+            yield Check.warning(
+                "mlflow",
+                "its database holds no MLflow yet",
+                "The first `run` creates it; is it right?",
+            )
+            return
         unavailable = SinkUnavailable(error.message, hint=error.hint)
         yield Check.problem("mlflow", unavailable)
     finally:

@@ -23,12 +23,12 @@ def check_state(settings: Settings) -> Iterator[Check]:
     """See whether the state database is there or can be created, who leads, and what it knows."""
     url = settings.state.url.get_secret_value()
     try:
-        ledger = Ledger.open(url, migrate=False, read_only=True)
-    except StateUnavailable as error:
-        yield _not_there(url) if error.context.get("missing") else Check.problem("state", error)
-        return
+        ledger = Ledger.open_existing(url, settings.repository)
     except (ConfigError, StateError) as error:
         yield Check.problem("state", error)
+        return
+    if ledger is None:
+        yield _not_there(url)
         return
     try:
         with ledger:

@@ -347,6 +347,7 @@ class DatabaseApi:
         raise SinkUnavailable(
             f"There is no MLflow in the database {self._shown}.",
             hint="`pipeline-exporter run` makes one; is sinks.mlflow.tracking_uri right?",
+            missing=True,
         )
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from exporter.errors import ConfigError, DeletedInSink, SinkTerminal, SinkTransient
@@ -205,7 +206,8 @@ class MlflowSink:
                 continue
             self.mark_gone([run.run_id])
             if run.status == "RUNNING":
-                self._api.update_run(run.run_id, status="KILLED", end=run.end)
+                with suppress(InactiveRun, MissingResource):  # deleted since it was found
+                    self._api.update_run(run.run_id, status="KILLED", end=run.end)
             updated += 1
         return Retired(updated, self._api.requests - before)
 
