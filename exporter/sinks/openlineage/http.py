@@ -14,21 +14,20 @@ from urllib.parse import quote, unquote, urlsplit
 
 from exporter._version import __version__
 from exporter.errors import ConfigError, SinkTransient, SinkUnavailable
-from exporter.mapping.openlineage.profile import CatalogProfile
 from exporter.sinks.openlineage.batches import batches_of, outcomes_of_batch, wrapped
 from exporter.sinks.openlineage.connection import Address, Connection
-from exporter.sinks.openlineage.outcomes import Outcome, is_trouble, outcome_of
+from exporter.sinks.openlineage.outcomes import GENERIC, Outcome, is_trouble, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
+    from exporter.mapping.openlineage.profile import CatalogProfile
     from exporter.sinks.openlineage.destination import DueEvent
     from exporter.sinks.openlineage.outcomes import Answer
 
 _PAGE = 2_000
 _TROUBLES_IN_A_ROW = 4
 _GZIP_LEVEL = 1
-GENERIC = CatalogProfile("generic")
 
 
 class HttpDestination:
