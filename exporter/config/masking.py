@@ -31,6 +31,10 @@ _NO_SECRET_KEY = re.compile(
     r"(?:endpoint|fields|field|buffer|path|location|url|provider|mechanism|type)$", re.IGNORECASE
 )
 
+_AUTHORIZATION = re.compile(
+    r"(?:basic|bearer|token|apikey|digest) +(?P<credentials>.+)", re.IGNORECASE
+)
+
 _SHORTEST = 4  # a shorter word would blank out ordinary text, and is no secret
 
 
@@ -42,10 +46,14 @@ def mask_url(text: str) -> str:
 
 
 def url_secrets(url: str) -> tuple[str, ...]:
-    """Give the secret parts of a URL, as written and as they read without percent signs."""
+    """Give the secret parts of a URL, as written and as they read without percent signs.
+
+    User and password are also given as the header of basic authorization has them.
+    """
     found: list[str] = []
-    if match := re.match(r"[a-z][a-z0-9+.\-]*://[^/:@]*:(?P<password>.*?)@", url, re.IGNORECASE):
-        found.append(match["password"])
+    user_info = r"[a-z][a-z0-9+.\-]*://(?P<user>[^/:@]*):(?P<password>.*?)@"
+    if match := re.match(user_info, url, re.IGNORECASE):
+        found += [match["password"], _basic(unquote(match["user"]), unquote(match["password"]))]
     query = rf"[?&](?:{_TELLTALE})=([^&#]*)"
     found += [m[1] for m in re.finditer(query, url, re.IGNORECASE)]
     return tuple(dict.fromkeys(form for word in found for form in (word, unquote(word)) if form))
@@ -78,18 +86,15 @@ class Masker:
 
     The longest secret is replaced first, so that one that begins with another leaves no tail
     behind. A secret is found as it is, percent-encoded and as the password of a basic authorization
-    header.
+    header; of one such as `Bearer x` also what follows the scheme.
     """
 
     def __init__(
         self, secrets: Iterable[str] = (), *, basic: Iterable[tuple[str, str]] = ()
     ) -> None:
-        forms = {
-            form for secret in secrets for form in _spellings(secret) if len(secret) >= _SHORTEST
-        }
-        forms |= {
-            base64.b64encode(f"{user}:{password}".encode()).decode() for user, password in basic
-        }
+        words = [word for secret in secrets for word in _with_credentials(secret)]
+        forms = {form for word in words for form in _spellings(word) if len(word) >= _SHORTEST}
+        forms |= {_basic(user, password) for user, password in basic}
         ordered = sorted(forms, key=lambda form: (-len(form), form))
         self._known = re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
@@ -98,6 +103,17 @@ class Masker:
         if self._known is not None:
             text = self._known.sub(MASK, text)
         return mask_url(text)
+
+
+def _basic(user: str, password: str) -> str:
+    """Give the credentials of a basic authorization header."""
+    return base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _with_credentials(secret: str) -> tuple[str, ...]:
+    """Give a secret and, where it is the whole of an authorization header, its credentials."""
+    match = _AUTHORIZATION.fullmatch(secret)
+    return (secret,) if match is None else (secret, match["credentials"])
 
 
 def _spellings(secret: str) -> tuple[str, ...]:

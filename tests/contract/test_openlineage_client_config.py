@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -257,6 +258,7 @@ def test_the_secrets_of_a_transport_are_known_by_the_names_of_its_settings() -> 
         "header-value",
         "the-api-key",
         "in-the-url",
+        base64.b64encode(b"user:in-the-url").decode(),
     }
 
 

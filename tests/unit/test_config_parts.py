@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from exporter.config import LogSettings, Masker, load_mapping, mapping_file, mapping_names, mask_url
 from exporter.config.cron import cron_fields, cron_problem, cron_values
 from exporter.config.logging import configure_logging
+from exporter.config.masking import url_secrets
 from exporter.config.resources import load_yaml_mapping, resource_folder
 from exporter.config.units import format_size, parse_duration, parse_size
 from exporter.errors import ConfigError, NotFound
@@ -157,6 +158,8 @@ def test_a_secret_is_found_however_it_is_written() -> None:
     ):
         assert "ss" not in masker(spelled).replace("***", "")
     assert masker("Authorization: Basic dXNlcjpwQHNzIHcicmQv") == "Authorization: Basic ***"
+    assert Masker(["Bearer open-sesame"])("is open-sesame right?") == "is *** right?"
+    assert Masker(url_secrets("http://user:p%40ss@h"))("dXNlcjpwQHNz, p@ss") == "***, ***"
 
 
 @given(st.lists(st.text(min_size=4, max_size=12), max_size=5), st.text(max_size=60))

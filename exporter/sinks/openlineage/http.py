@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from exporter._version import __version__
+from exporter.config.masking import Masker, url_secrets
 from exporter.errors import ConfigError, SinkTransient, SinkUnavailable
 from exporter.sinks.openlineage.batches import batches_of, outcomes_of_batch, wrapped
 from exporter.sinks.openlineage.connection import Address, Connection
@@ -54,8 +55,7 @@ class HttpDestination:
         self._profile = profile
         self._compress = compress = profile.compress if compress is None else compress
         endpoint = profile.endpoint if endpoint is None else endpoint
-        self._secrets = tuple(secret for secret in (token,) if secret)
-        address, credentials = _address(name, url, endpoint)
+        address, basic = _address(name, url, endpoint)
         sent = {
             "Content-Type": "application/json",
             "Accept": "application/json",
@@ -63,12 +63,17 @@ class HttpDestination:
         }
         if compress:
             sent["Content-Encoding"] = "gzip"
-        if credentials is not None:
-            sent["Authorization"] = f"Basic {credentials}"
+        shown: dict[str, str] = {}
+        if basic is not None:
+            shown["Authorization"] = f"Basic {basic}"
         if token is not None:
             name_it, value = _credentials(profile, token)
-            sent[name_it] = value
-        sent.update(headers or {})
+            shown[name_it] = value
+        shown.update(headers or {})
+        sent.update(shown)
+        # A catalog may repeat what it was shown, in an answer or where it redirects to.
+        secrets = [*shown.values(), *_secrets_of(url)]
+        self._mask = Masker([*secrets, *(one for one in (token, basic) if one)])
         tls = ssl.create_default_context() if address.is_tls else None
         self._connections = [
             Connection(name, address, sent, timeout_s, tls)
@@ -169,7 +174,7 @@ class HttpDestination:
                     if batch[0].unit and batch[0].unit == refused and not batch[0].ends_unit:
                         continue
                     outcomes = self._send_batch(connection, batch)
-                    for outcome in outcomes:
+                    for outcome in map(self._masked, outcomes):
                         told.put(outcome)
                         self._count_trouble(outcome)
                     if any(outcome.action == "retry" for outcome in outcomes):
@@ -211,7 +216,7 @@ class HttpDestination:
         outcomes: list[Outcome] = []
         for event in events:
             outcome = known.get(event.seq) or self._send_one(connection, event)
-            outcomes.append(outcome._replace(body=self._masked(outcome.body)))
+            outcomes.append(outcome)
             if outcome.action == "retry" and event.seq not in known:
                 break
         return outcomes
@@ -225,14 +230,14 @@ class HttpDestination:
             answer = self._post(connection, [event])
         except SinkTransient as error:
             return Outcome(event.seq, "retry", None, error.message)
-        outcome = outcome_of(event.seq, answer, self._name, datetime.now(UTC), self._profile)
-        return outcome._replace(body=self._masked(outcome.body))
+        return outcome_of(event.seq, answer, self._name, datetime.now(UTC), self._profile)
 
     def _post(self, connection: Connection, events: Sequence[DueEvent]) -> Answer:
         body = wrapped([event.body for event in events], self._profile.batch)
-        return connection.post(
+        answer = connection.post(
             gzip.compress(body, _GZIP_LEVEL, mtime=0) if self._compress else body
         )
+        return answer._replace(location=self._mask(answer.location))
 
     def _count_trouble(self, outcome: Outcome) -> None:
         """Give up on the destination when several events in a row meet trouble and none passes."""
@@ -247,10 +252,8 @@ class HttpDestination:
                 hint="They are kept and sent in a later cycle.",
             )
 
-    def _masked(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+    def _masked(self, outcome: Outcome) -> Outcome:
+        return outcome._replace(body=self._mask(outcome.body))
 
 
 def _credentials(profile: CatalogProfile, token: str) -> tuple[str, str]:
@@ -258,6 +261,13 @@ def _credentials(profile: CatalogProfile, token: str) -> tuple[str, str]:
     if profile.auth == "api_key":
         return "X-API-Key", token
     return "Authorization", f"Bearer {token}"
+
+
+def _secrets_of(url: str) -> tuple[str, ...]:
+    """Give what is secret in a URL; a user without a password is a token."""
+    parts = urlsplit(url)
+    alone = parts.username if parts.password is None else None
+    return url_secrets(url) if not alone else (*url_secrets(url), alone, unquote(alone))
 
 
 def _address(name: str, url: str, endpoint: str) -> tuple[Address, str | None]:
