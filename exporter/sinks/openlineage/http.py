@@ -217,7 +217,7 @@ class HttpDestination:
         for event in events:
             outcome = known.get(event.seq) or self._send_one(connection, event)
             outcomes.append(outcome)
-            if outcome.action == "retry" and event.seq not in known:
+            if outcome.action == "retry" and len(known) < len(events):
                 break
         return outcomes
 
