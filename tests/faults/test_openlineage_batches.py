@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from support.openlineage_server import TAKEN, LineageServer, Reply
 
+from exporter.errors import SinkUnavailable
 from exporter.mapping.openlineage import CatalogProfile
 from exporter.sinks.openlineage import HttpDestination, Outcome
 
@@ -73,3 +74,28 @@ def test_what_a_batch_answer_says_of_each_event_is_all_told(lineage_server: Line
     outcomes = [(o.seq, o.action) for o in by_batch(lineage_server, 6)]
     assert outcomes == [(0, "ack"), (1, "retry"), (2, "ack")]
     assert numbers(lineage_server) == [[0, 1, 2]]
+
+
+def test_what_was_answered_before_a_stop_is_told(lineage_server: LineageServer) -> None:
+    def answer(told: Any) -> Reply:  # Any: as above
+        return Reply(400) if len(told) > 1 else Reply(401) if told[0]["n"] == 2 else TAKEN
+
+    lineage_server.answer = answer
+    sending = by_batch(lineage_server, 6)
+    assert [(o.seq, o.action) for o in (next(sending), next(sending))] == [(0, "ack"), (1, "ack")]
+    with pytest.raises(SinkUnavailable, match="credentials"):
+        next(sending)
+    assert numbers(lineage_server) == [[0, 1, 2], [0], [1], [2]]
+
+
+def test_each_single_event_of_a_refused_batch_counts_when_it_is_answered(
+    lineage_server: LineageServer,
+) -> None:
+    def answer(told: Any) -> Reply:  # Any: as above
+        return Reply(400) if len(told) > 1 else TAKEN._replace(delay_s=0.3)
+
+    lineage_server.answer = answer
+    sending = by_batch(lineage_server, 3)
+    assert next(sending).seq == 0
+    assert len(lineage_server.seen) == 2
+    assert [outcome.seq for outcome in sending] == [1, 2]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from exporter.mapping.openlineage.profile import CatalogProfile
     from exporter.sinks.openlineage.destination import DueEvent
-    from exporter.sinks.openlineage.outcomes import Answer
+    from exporter.sinks.openlineage.outcomes import Action, Answer
 
 _PAGE = 2_000
 _TROUBLES_IN_A_ROW = 4
@@ -173,13 +173,14 @@ class HttpDestination:
                         return
                     if batch[0].unit and batch[0].unit == refused and not batch[0].ends_unit:
                         continue
-                    outcomes = self._send_batch(connection, batch)
-                    for outcome in map(self._masked, outcomes):
+                    actions: list[Action] = []
+                    for outcome in map(self._masked, self._send_batch(connection, batch)):
                         told.put(outcome)
                         self._count_trouble(outcome)
-                    if any(outcome.action == "retry" for outcome in outcomes):
+                        actions.append(outcome.action)
+                    if "retry" in actions:
                         break
-                    if outcomes[-1].action == "dead":
+                    if actions[-1] == "dead":
                         refused = batch[0].unit
                     if batch[-1].ends_unit:
                         noted[batch[-1].seq].wait()
@@ -204,22 +205,25 @@ class HttpDestination:
             return batches_of(lane, self._profile.max_events, self._profile.max_bytes)
         return ([event] for event in lane)
 
-    def _send_batch(self, connection: Connection, events: Sequence[DueEvent]) -> list[Outcome]:
-        """Send events together; those that the answer leaves in doubt one by one, in order."""
+    def _send_batch(self, connection: Connection, events: Sequence[DueEvent]) -> Iterator[Outcome]:
+        """Send events together; those that the answer leaves in doubt one by one, in order.
+
+        Raises: SinkUnavailable, after the outcomes of those that were answered before.
+        """
         if len(events) == 1:
-            return [self._send_one(connection, events[0])]
+            yield self._send_one(connection, events[0])
+            return
         try:
             answer = self._post(connection, events)
         except SinkTransient as error:
-            return [Outcome(event.seq, "retry", None, error.message) for event in events[:1]]
+            yield Outcome(events[0].seq, "retry", None, error.message)
+            return
         known = outcomes_of_batch(events, answer, self._name, datetime.now(UTC), self._profile)
-        outcomes: list[Outcome] = []
         for event in events:
             outcome = known.get(event.seq) or self._send_one(connection, event)
-            outcomes.append(outcome)
+            yield outcome
             if outcome.action == "retry" and len(known) < len(events):
-                break
-        return outcomes
+                return
 
     def _send_one(self, connection: Connection, event: DueEvent) -> Outcome:
         limit = self._profile.max_bytes
