@@ -131,7 +131,7 @@ def test_lists_mean_their_values(minutes: list[int], days: list[int]) -> None:
         ("mlmd+mysql://u@h/d", "mlmd+mysql://u@h/d"),
         ("https://t0ken@h/d", "https://***@h/d"),
         ("http://h:5000/a", "http://h:5000/a"),
-        ("s3://b/k?X-Token=1&token=abc&a=b", "s3://b/k?X-Token=1&token=***&a=b"),
+        ("s3://b/k?X-Token=1&token=abc&a=b", "s3://b/k?X-Token=***&token=***&a=b"),
         (
             "h://x?api_key=1;2&aws_secret_access_key=k",
             "h://x?api_key=***&aws_secret_access_key=***",

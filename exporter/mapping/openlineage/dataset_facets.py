@@ -8,11 +8,11 @@ import orjson
 
 from exporter.mapping.openlineage.facets import facet, standard_schema
 from exporter.mapping.openlineage.places import any_place
+from exporter.mapping.openlineage.secret_text import without_password
 from exporter.mapping.openlineage.text import (
     bounded_text,
     safe_uri,
     storable_int,
-    without_password,
 )
 
 if TYPE_CHECKING:

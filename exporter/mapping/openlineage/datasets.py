@@ -17,8 +17,8 @@ from exporter.mapping.mlflow import plan_model
 from exporter.mapping.openlineage import dataset_facets, own
 from exporter.mapping.openlineage.outside import named_outside
 from exporter.mapping.openlineage.places import Places, any_place
+from exporter.mapping.openlineage.secret_text import without_password
 from exporter.mapping.openlineage.tables import LineageTable
-from exporter.mapping.openlineage.text import without_password
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
