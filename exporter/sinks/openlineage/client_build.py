@@ -102,6 +102,7 @@ def own_http(
         headers=shown | (tree.get("custom_headers") or {}),
         timeout_s=float(tree.get("timeout") or timeout_s),
         compress=True if tree.get("compression") == "gzip" else None,
+        root=urljoin(tree["url"].strip(), "."),
     )
 
 

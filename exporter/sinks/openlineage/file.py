@@ -35,6 +35,11 @@ class FileDestination:
         return self._name
 
     @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    @property
     def page(self) -> int:
         """How many events one call should bring."""
         return _PAGE

@@ -9,7 +9,7 @@ import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from exporter._version import __version__
@@ -29,6 +29,15 @@ if TYPE_CHECKING:
 _PAGE = 2_000
 _TROUBLES_IN_A_ROW = 4
 _GZIP_LEVEL = 1
+_NO_EVENT = b"{"
+_IS_IT_RIGHT = "Is url right, and is it a web server?"
+
+
+class Told(NamedTuple):
+    """What a catalog answered to a question, and at which address, as it may be shown."""
+
+    address: str
+    answer: Answer
 
 
 class HttpDestination:
@@ -46,9 +55,11 @@ class HttpDestination:
         timeout_s: float = 10.0,
         lanes: int | None = None,
         compress: bool | None = None,
+        root: str | None = None,
     ) -> None:
         """Take the settings, which win over the profile; nothing is contacted yet.
 
+        The profile's `probe` lies below `root`, which is the URL without the endpoint unless given.
         Raises: ConfigError if the URL names no host.
         """
         self._name = name
@@ -56,6 +67,8 @@ class HttpDestination:
         self._compress = compress = profile.compress if compress is None else compress
         endpoint = profile.endpoint if endpoint is None else endpoint
         address, basic = _address(name, url, endpoint)
+        self._address = address
+        self._probe_path = _probe_path(url if root is None else root, endpoint, profile)
         sent = {
             "Content-Type": "application/json",
             "Accept": "application/json",
@@ -91,6 +104,31 @@ class HttpDestination:
     def page(self) -> int:
         """How many events one call should bring."""
         return _PAGE
+
+    def probe(self) -> Told:
+        """Read the page by which the profile knows its catalog.
+
+        Raises: SinkUnavailable if there is no answer.
+        """
+        return self._told(self._probe_path, lambda connection: connection.get(self._probe_path))
+
+    def try_out(self) -> Told:
+        """Post what is no event, as events are posted: where they are taken it is refused.
+
+        Raises: SinkUnavailable if there is no answer.
+        """
+        body = self._encoded(_NO_EVENT)
+        return self._told(self._address.path, lambda connection: connection.post(body))
+
+    def _told(self, path: str, ask: Callable[[Connection], Answer]) -> Told:
+        address = self._mask(self._address.shown + path)
+        try:
+            answer = ask(self._connections[0])
+        except SinkTransient as error:
+            raise SinkUnavailable(
+                f"{address} cannot be asked. {self._mask(error.message)}", hint=_IS_IT_RIGHT
+            ) from error
+        return Told(address, answer._replace(location=self._mask(answer.location)))
 
     def send(
         self, events: Sequence[DueEvent], *, halted: Callable[[], bool]
@@ -238,10 +276,11 @@ class HttpDestination:
 
     def _post(self, connection: Connection, events: Sequence[DueEvent]) -> Answer:
         body = wrapped([event.body for event in events], self._profile.batch)
-        answer = connection.post(
-            gzip.compress(body, _GZIP_LEVEL, mtime=0) if self._compress else body
-        )
+        answer = connection.post(self._encoded(body))
         return answer._replace(location=self._mask(answer.location))
+
+    def _encoded(self, body: bytes) -> bytes:
+        return gzip.compress(body, _GZIP_LEVEL, mtime=0) if self._compress else body
 
     def _count_trouble(self, outcome: Outcome) -> None:
         """Give up on the destination when several events in a row meet trouble and none passes."""
@@ -267,6 +306,19 @@ def _credentials(profile: CatalogProfile, token: str) -> tuple[str, str]:
     return "Authorization", f"Bearer {token}"
 
 
+def _probe_path(url: str, endpoint: str, profile: CatalogProfile) -> str:
+    """Give the path of the profile's probe, below the URL without the endpoint."""
+    parts = urlsplit(url)
+    root = parts.path.strip("/").removesuffix(endpoint.strip("/")).strip("/")
+    path, _, asked = profile.probe.partition("?")
+    query = "&".join(filter(None, (asked, parts.query)))
+    return _quoted(f"{root}/{path}".strip("/")) + (f"?{query}" if query else "")
+
+
+def _quoted(path: str) -> str:
+    return "/" + quote(path, safe="/%:@!$&'()*+,;=~-._")
+
+
 def _secrets_of(url: str) -> tuple[str, ...]:
     """Give what is secret in a URL; a user without a password is a token."""
     parts = urlsplit(url)
@@ -289,7 +341,7 @@ def _address(name: str, url: str, endpoint: str) -> tuple[Address, str | None]:
         )
     base, wanted = parts.path.strip("/"), endpoint.strip("/")
     joined = base if not wanted or base.endswith(wanted) else f"{base}/{wanted}".strip("/")
-    path = "/" + quote(joined, safe="/%:@!$&'()*+,;=~-._")
+    path = _quoted(joined)
     if parts.query:
         path += f"?{parts.query}"
     credentials = None
