@@ -21,6 +21,23 @@ if TYPE_CHECKING:
 Json = dict[str, Any]  # Any: a parsed event
 
 
+def announced(events: Sequence[LineageEvent]) -> tuple[LineageEvent, ...]:
+    """Give START and COMPLETE of a job for each dataset that a run's events read from elsewhere.
+
+    Order: they belong before the run's own events.
+    Repeat: the same dataset has the same run id and content hash, whichever run reads it.
+    """
+    outside = dict.fromkeys(dataset for event in events for dataset in event.from_elsewhere)
+    if not outside:
+        return ()
+    first = orjson.loads(events[0].body)
+    return tuple(
+        event
+        for namespace, name in outside
+        for event in _announced(first, namespace, name, events[0].lane)
+    )
+
+
 def source_events(told: Sequence[Json], lane: str) -> tuple[LineageEvent, ...]:
     """Give START and COMPLETE of a job for each dataset that a run's events read from elsewhere.
 
