@@ -236,7 +236,7 @@ class TransformSender:
             if body is None:
                 yield Outcome(event.seq, "ack")
             else:
-                yield from self._inner.send([Made(event.seq, event.lane, body)])
+                yield from self._inner.send([StandIn(event.seq, event.lane, body)])
 
     def check(self, timeout_s: float) -> str:
         """Ask the sender behind it."""
@@ -247,7 +247,7 @@ class TransformSender:
         self._inner.close()
 
 
-class Made:
+class StandIn:
     """An event that stands for one of the outbox."""
 
     __slots__ = ("body", "ends_unit", "lane", "seq", "unit")
