@@ -140,7 +140,10 @@ def output_statistics(rows: int | None, artifacts: Sequence[Artifact]) -> Json |
 
 
 def overwritten() -> Json:
-    """Say that what the output holds now is what this run wrote."""
+    """Say that what the output holds now is what this run wrote, be it the first or not.
+
+    Source: https://openlineage.io/docs/spec/facets/dataset-facets/lifecycle_state_change
+    """
     return facet(LIFECYCLE, lifecycleStateChange="OVERWRITE")
 
 
