@@ -9,26 +9,28 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote
 
+from exporter.mapping.secret_names import (
+    names_a_secret,
+    names_a_secret_of_a_url,
+    tells_of_a_secret,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MASK = "***"
 
-_TELLTALE = r"pass(?:word|wd|phrase)?|token|secret|sig(?:nature)?|[\w-]*(?:_key|apikey|credential)"
 _USERINFO = re.compile(
     r"(?P<before>[a-z][a-z0-9+.\-]*://[^\s/:@\"'<>]*:)[^\s\"'<>]*@", re.IGNORECASE
 )
 _TOKEN_USER = re.compile(r"(?P<before>https?://)[^\s/:@\"'<>]+@", re.IGNORECASE)
-_QUERY = re.compile(rf"(?P<before>[?&](?:{_TELLTALE})=)[^&\s\"'<>#]*", re.IGNORECASE)
+_QUERY = re.compile(r"[?&](?P<name>[\w.\-]{1,100})=(?P<value>[^&\s\"'<>#]*)")
 
-# Keys of transports, such as `sasl.password`, `apiKey`, `ssl.key.pem`, `custom_headers`.
-_SECRET_KEY = re.compile(
-    r"pass(?:word|wd|phrase)|secret|token|credential|api_?key|access_?key|private_?key|signature"
-    r"|jaas|authorization|cookie|headers|key\.pem",
-    re.IGNORECASE,
-)
-_NO_SECRET_KEY = re.compile(
-    r"(?:endpoint|fields|field|buffer|path|location|url|provider|mechanism|type)$", re.IGNORECASE
+# What transports hold besides, such as `custom_headers`; better too much is masked than too little.
+_OF_TRANSPORTS = re.compile(r"token|signature|headers|cookie|authorization", re.IGNORECASE)
+
+_AUTHORIZATION = re.compile(
+    r"(?:basic|bearer|token|apikey|digest) +(?P<credentials>.+)", re.IGNORECASE
 )
 
 _SHORTEST = 4  # a shorter word would blank out ordinary text, and is no secret
@@ -38,16 +40,20 @@ def mask_url(text: str) -> str:
     """Hide the passwords and tokens of every URL in a text; all else stays as it is."""
     text = _USERINFO.sub(rf"\g<before>{MASK}@", text)
     text = _TOKEN_USER.sub(rf"\g<before>{MASK}@", text)
-    return _QUERY.sub(rf"\g<before>{MASK}", text)
+    return _QUERY.sub(_without_value, text)
 
 
 def url_secrets(url: str) -> tuple[str, ...]:
-    """Give the secret parts of a URL, as written and as they read without percent signs."""
+    """Give the secret parts of a URL, as written and as they read without percent signs.
+
+    User and password are also given as the header of basic authorization has them.
+    """
     found: list[str] = []
-    if match := re.match(r"[a-z][a-z0-9+.\-]*://[^/:@]*:(?P<password>.*?)@", url, re.IGNORECASE):
-        found.append(match["password"])
-    query = rf"[?&](?:{_TELLTALE})=([^&#]*)"
-    found += [m[1] for m in re.finditer(query, url, re.IGNORECASE)]
+    user_info = r"[a-z][a-z0-9+.\-]*://(?P<user>[^/:@]*):(?P<password>.*?)@"
+    if match := re.match(user_info, url, re.IGNORECASE):
+        found += [match["password"], _basic(unquote(match["user"]), unquote(match["password"]))]
+    query = r"[?&](?P<name>[\w.\-]{1,100})=(?P<value>[^&#]*)"
+    found += [m["value"] for m in re.finditer(query, url) if names_a_secret_of_a_url(m["name"])]
     return tuple(dict.fromkeys(form for word in found for form in (word, unquote(word)) if form))
 
 
@@ -59,8 +65,8 @@ def tree_secrets(tree: object) -> tuple[str, ...]:
         if isinstance(value, Mapping):
             for key, item in value.items():
                 name = str(key)
-                told = _SECRET_KEY.search(name) and not _NO_SECRET_KEY.search(name)
-                walk(item, is_secret=is_secret or bool(told))
+                more = _OF_TRANSPORTS.search(name) and not tells_of_a_secret(name)
+                walk(item, is_secret=is_secret or names_a_secret(name) or bool(more))
         elif isinstance(value, list | tuple):
             for item in value:
                 walk(item, is_secret=is_secret)
@@ -78,18 +84,15 @@ class Masker:
 
     The longest secret is replaced first, so that one that begins with another leaves no tail
     behind. A secret is found as it is, percent-encoded and as the password of a basic authorization
-    header.
+    header; of one such as `Bearer x` also what follows the scheme.
     """
 
     def __init__(
         self, secrets: Iterable[str] = (), *, basic: Iterable[tuple[str, str]] = ()
     ) -> None:
-        forms = {
-            form for secret in secrets for form in _spellings(secret) if len(secret) >= _SHORTEST
-        }
-        forms |= {
-            base64.b64encode(f"{user}:{password}".encode()).decode() for user, password in basic
-        }
+        words = [word for secret in secrets for word in _with_credentials(secret)]
+        forms = {form for word in words for form in _spellings(word) if len(word) >= _SHORTEST}
+        forms |= {_basic(user, password) for user, password in basic}
         ordered = sorted(forms, key=lambda form: (-len(form), form))
         self._known = re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
@@ -98,6 +101,23 @@ class Masker:
         if self._known is not None:
             text = self._known.sub(MASK, text)
         return mask_url(text)
+
+
+def _without_value(match: re.Match[str]) -> str:
+    if not names_a_secret_of_a_url(match["name"]):
+        return match[0]
+    return match[0].removesuffix(match["value"]) + MASK
+
+
+def _basic(user: str, password: str) -> str:
+    """Give the credentials of a basic authorization header."""
+    return base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _with_credentials(secret: str) -> tuple[str, ...]:
+    """Give a secret and, where it is the whole of an authorization header, its credentials."""
+    match = _AUTHORIZATION.fullmatch(secret)
+    return (secret,) if match is None else (secret, match["credentials"])
 
 
 def _spellings(secret: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from exporter.hierarchy.status import is_unfinished
 from exporter.ledger import Made, OutboxMark, Read
-from exporter.mapping.openlineage import ContentProfile, RunDetails, run_events, source_events
+from exporter.mapping.openlineage import ContentProfile, RunDetails, announced, run_events
 from exporter.sinks.openlineage import SINK_PREFIX
 from exporter.sync.outcomes import Failure
 
@@ -136,7 +136,7 @@ class LineageExport:
         reads = tuple(read for event in told for read in read_by(event))
         if not told or not any(profile.source_jobs for profile in self.catalogs.values()):
             return _Told(events, datasets, makes=makes, reads=reads)
-        sources = source_events(told, events[0].lane)
+        sources = announced(events)
         for event in sources:
             self.check.check(event.body, max_bytes=content.max_bytes)
         return _Told(events, datasets, sources, makes, reads)

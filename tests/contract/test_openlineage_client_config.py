@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -26,7 +27,7 @@ from exporter.config.masking import tree_secrets
 from exporter.errors import ConfigError, SinkUnavailable
 from exporter.mapping.openlineage import LineageNaming, run_events
 from exporter.sinks.openlineage.client_config import ClientConfig, client_config
-from exporter.sinks.openlineage.client_senders import Made
+from exporter.sinks.openlineage.client_senders import StandIn
 from exporter.sinks.openlineage.client_transport import open_transport
 
 Json = dict[str, Any]  # Any: parsed YAML and JSON
@@ -257,6 +258,7 @@ def test_the_secrets_of_a_transport_are_known_by_the_names_of_its_settings() -> 
         "header-value",
         "the-api-key",
         "in-the-url",
+        base64.b64encode(b"user:in-the-url").decode(),
     }
 
 
@@ -290,9 +292,9 @@ def test_a_secret_of_a_transport_may_come_from_a_file_or_a_variable(here: Path) 
 # Filters
 
 
-def events(name: str = "r1") -> Iterator[Made]:
+def events(name: str = "r1") -> Iterator[StandIn]:
     for seq, event in enumerate(run_events(run_named(name), LineageNaming())):
-        yield Made(seq, "a", event.body)
+        yield StandIn(seq, "a", event.body)
 
 
 def test_jobs_that_a_filter_leaves_out_are_not_sent(here: Path) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import pytest
@@ -301,3 +302,11 @@ def test_doctor_tells_that_it_is_another_catalog(
     warning, fine = lineage_checks(told, here, destination, code=0)
     assert "does not answer as marquez does: HTTP 404" in warning["message"]
     assert (warning["status"], fine["status"]) == ("warning", "ok")
+
+
+def test_a_feast_that_was_stopped_leaves_no_temporary_files(tmp_path: Path) -> None:
+    before = set(Path(gettempdir()).glob("feast_*"))
+    with running_feast(tmp_path / "feast"):
+        pass
+    assert set(Path(gettempdir()).glob("feast_*")) == before
+    assert not (tmp_path / "feast" / "tmp").exists()

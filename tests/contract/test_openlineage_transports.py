@@ -29,7 +29,7 @@ from exporter.sinks.openlineage import Destination, HttpDestination, deliver
 from exporter.sinks.openlineage.client_config import ClientConfig
 from exporter.sinks.openlineage.client_event import client_event
 from exporter.sinks.openlineage.client_kafka import message_key
-from exporter.sinks.openlineage.client_senders import GcpSender, Made, outcome_of_error
+from exporter.sinks.openlineage.client_senders import GcpSender, StandIn, outcome_of_error
 from exporter.sinks.openlineage.client_transport import TransportDestination
 from exporter.sources.mlmd import load_profiles, open_mlmd
 
@@ -177,14 +177,14 @@ def test_a_message_that_no_broker_answers_is_taken_back() -> None:
     producer = MemoryProducer(lambda _value: "silence")
     body = next(iter(run_events(run_named("r1"), LineageNaming()))).body
     with pytest.raises(SinkUnavailable, match="no broker answered in time"):
-        list(over_memory(producer).send([Made(1, "a", body)], halted=lambda: False))
+        list(over_memory(producer).send([StandIn(1, "a", body)], halted=lambda: False))
     assert producer.waiting == []
 
 
 @given(faults=st.lists(st.sampled_from(["", "NOT_ENOUGH_REPLICAS", "MSG_SIZE_TOO_LARGE"])))
 def test_a_lane_stops_at_its_first_event_that_is_put_off(faults: list[str]) -> None:
     body = next(iter(run_events(run_named("r1"), LineageNaming()))).body
-    events = [Made(seq, f"lane {seq % 3}", body + b" " * seq) for seq in range(len(faults))]
+    events = [StandIn(seq, f"lane {seq % 3}", body + b" " * seq) for seq in range(len(faults))]
     fault_of = {event.body: fault for event, fault in zip(events, faults, strict=True)}
     producer = MemoryProducer(lambda value: fault_of[value])
     outcomes = {}
@@ -277,7 +277,7 @@ def test_http_with_more_than_we_know_goes_by_the_client_and_is_tried_once(
     destination = opened({"type": "http", "url": lineage_server.url, "verify": False})
     assert isinstance(destination, TransportDestination)
     lineage_server.answer = lambda _event: Reply(503, b"{}")
-    events = [Made(1, "a", outbox.bodies()[0])]
+    events = [StandIn(1, "a", outbox.bodies()[0])]
     (outcome,) = destination.send(events, halted=lambda: False)
     assert (outcome.action, outcome.status) == ("retry", 503)
     assert len(lineage_server.seen) == 1
@@ -393,7 +393,7 @@ def test_what_datazone_answers_counts_as_from_any_catalog(
     state.status, state.code = status, code
     datazone = {"type": "amazon_datazone_api", "domainId": "dzd_1", "endpointOverride": url}
     body = next(iter(run_events(run_named("r1"), LineageNaming()))).body
-    told = opened(datazone).send([Made(1, "a", body)], halted=lambda: False)
+    told = opened(datazone).send([StandIn(1, "a", body)], halted=lambda: False)
     if action == "stop":
         with pytest.raises(SinkUnavailable):
             list(told)
@@ -447,7 +447,7 @@ def test_what_google_answers_counts_as_from_any_catalog(code: int, action: str) 
         raise _GoogleError(code)
 
     body = next(iter(run_events(run_named("r1"), LineageNaming()))).body
-    (outcome,) = GcpSender("events", _Google(fails)).send([Made(1, "a", body)])
+    (outcome,) = GcpSender("events", _Google(fails)).send([StandIn(1, "a", body)])
     assert (outcome.action, outcome.status) == (action, code)
 
 
@@ -566,6 +566,6 @@ def test_a_secret_that_a_transport_repeats_is_masked(outbox: LineageOutbox, tmp_
         "says": "key open-sesame is wrong",
         "apiKey": "open-sesame",
     }
-    events = [Made(1, "a", outbox.bodies()[0])]
+    events = [StandIn(1, "a", outbox.bodies()[0])]
     (outcome,) = opened(recording).send(events, halted=lambda: False)
     assert outcome.body == "key *** is wrong"

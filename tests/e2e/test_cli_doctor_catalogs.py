@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -47,6 +50,8 @@ def site() -> Iterator[Site]:
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
             request = f"{self.command} {self.path}"
             served.asked.append((request, body, dict(self.headers)))
             page = served.pages.get(request, Page(404, b'{"code":404}'))
@@ -172,3 +177,94 @@ def test_a_profile_of_the_users_own_says_where_to_ask(here: Path, told: Told, si
     ended = told("doctor", "--json")
     assert ended.code == 0, ended.out
     assert [request for request, _, _ in site.asked] == ["GET /about", "POST /in/here"]
+
+
+@pytest.mark.parametrize(
+    ("way", "page"),
+    [
+        ("catalog: marquez, url: '{url}'", PROBE),
+        ("catalog: marquez, url: '{url}/api/v1/lineage'", PROBE),
+        ("catalog: marquez, url: '{url}/base/'", "GET /base/api/v1/namespaces?limit=1"),
+        ("catalog: marquez, url: '{url}?key=a%20b'", f"{PROBE}&key=a%20b"),
+        ("catalog: marquez, transport: {{type: http, url: '{url}'}}", PROBE),
+        ("catalog: marquez, transport: {{type: http, url: '{url}', endpoint: in/here}}", PROBE),
+    ],
+)
+def test_the_catalogs_own_page_is_asked_where_it_lies(
+    here: Path, told: Told, site: Site, way: str, page: str
+) -> None:
+    site.pages = {page: Page(200, b'{"namespaces":[]}')}
+    whose, _ = checks(told, here, way.format(url=site.url), code=4)
+    assert whose["status"] == "ok"
+    assert site.asked[0][0] == page
+
+
+@pytest.mark.parametrize(
+    ("way", "name", "shown"),
+    [
+        ("url: '{url}', token: open-sesame", "Authorization", "Bearer open-sesame"),
+        ("catalog: ours, url: '{url}', token: open-sesame", "X-API-Key", "open-sesame"),
+        (
+            "transport: {{type: http, url: '{me}'}}",
+            "Authorization",
+            f"Basic {base64.b64encode(b'me:open-sesame').decode()}",
+        ),
+        (
+            "transport: {{type: http, url: '{url}', auth: {{type: api_key, apiKey: {key}}}}}",
+            "Authorization",
+            "Bearer open-sesame",
+        ),
+        (
+            "transport: {{type: http, url: '{url}', custom_headers: {{X-Key: open-sesame}}}}",
+            "X-Key",
+            "open-sesame",
+        ),
+    ],
+    ids=["token", "key", "user", "transport", "headers"],
+)
+def test_doctor_shows_a_catalog_what_delivery_shows_it(
+    here: Path, told: Told, site: Site, way: str, name: str, shown: str
+) -> None:
+    folder = here / "maps" / "catalogs"
+    folder.mkdir(parents=True)
+    (folder / "ours.yaml").write_text("{auth: api_key}\n")
+    site.pages = {EVENTS: REFUSES}
+    me = site.url.replace("//", "//me:open-sesame@")
+    way = way.format(url=site.url, me=me, key="open-sesame")
+    sinks = f"{{openlineage: [{{name: catalog, {way}}}]}}"
+    write_zenml_config(here, sinks=sinks, more="mappings: maps")
+    ended = told("doctor", "--json")
+    assert ended.code == 0, ended.out
+    assert "open-sesame" not in ended.out
+    ((request, body, headers),) = site.asked
+    assert (request, body, headers[name]) == (EVENTS, b"{", shown)
+
+
+def test_what_is_no_web_server_is_told(here: Path, told: Told) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def greet() -> None:
+            for _ in range(2):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(1000)
+                    connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+
+        thread = threading.Thread(target=greet, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        (problem,) = checks(told, here, f"url: '{url}'", code=4)
+    assert problem["status"] == "problem"
+    assert f"{url}/api/v1/lineage cannot be asked" in problem["message"]
+    assert "SSH-2.0" in problem["message"]
+    assert "\n" not in problem["message"]
+
+
+def test_nobody_there_is_told(here: Path, told: Told) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://me:open-sesame@127.0.0.1:{taken.getsockname()[1]}"
+        transport = f"transport: {{type: http, url: '{url}'}}"
+        (problem,) = checks(told, here, transport, code=4)
+    assert "cannot be reached: Connection refused" in problem["message"]
+    assert "open-sesame" not in str(problem)

@@ -28,7 +28,7 @@ from support.sync_site import Site
 
 from exporter.config.resources import mapping_file
 from exporter.hierarchy import Artifact, Port
-from exporter.mapping.openlineage import LineageNaming, source_events
+from exporter.mapping.openlineage import LineageNaming, announced, run_events
 from exporter.sinks.openlineage import HttpDestination, deliver
 
 if TYPE_CHECKING:
@@ -177,14 +177,14 @@ def test_what_came_from_elsewhere_is_announced_once(tmp_path: Path) -> None:
         )
         for run in read
     ]
-    told = [source_events(events_of(run, naming), "lane") for run in runs]
+    told = [announced(run_events(run, naming)) for run in runs]
     assert [event.event_type for event in told[0]] == ["START", "COMPLETE"]
     assert [e.run_id for e in told[0]] == [e.run_id for e in told[1]]
     assert [e.content_hash for e in told[0]] == [e.content_hash for e in told[1]]
     (output,) = json.loads(told[0][1].body)["outputs"]
     assert (output["namespace"], output["name"]) == ("s3://lake", "raw.csv")
     with opened_outbox(tmp_path) as outbox, running_catalog() as fake:
-        outbox.queue(runs[::-1], whole=True, more=source_events)
+        outbox.queue(runs[::-1], whole=True, more=announced)
         destination = HttpDestination("events", fake.url)
         deliver(
             outbox.ledger,

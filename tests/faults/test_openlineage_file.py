@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -153,6 +154,55 @@ def test_a_full_disk_leaves_the_file_as_it_was(
     assert path.read_bytes() == ONE + b"\n"
     send(path, due(TWO, THREE))
     assert path.read_bytes().splitlines() == [ONE, TWO, THREE]
+
+
+@pytest.mark.parametrize("cut_fails", [False, True], ids=["cut", "not cut"])
+@pytest.mark.parametrize("first", [True, False], ids=["first group", "later group"])
+def test_a_disk_that_fails_to_sync_leaves_no_line_and_later_no_double(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, first: bool, cut_fails: bool
+) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(ONE + b"\n")
+    destination = FileDestination("events", path)
+    if not first:
+        path.write_bytes(b"")
+        list(destination.send(due(ONE), halted=lambda: False))
+
+    def fails(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails)
+        if cut_fails:
+            patch.setattr(os, "ftruncate", fails)
+        for _ in range(2):
+            with pytest.raises(SinkUnavailable, match="Input/output error"):
+                list(destination.send(due(TWO, THREE), halted=lambda: False))
+    lines = path.read_bytes().splitlines()
+    assert lines == ([ONE, TWO, THREE] if cut_fails else [ONE])
+    list(destination.send(due(TWO, THREE), halted=lambda: False))
+    assert path.read_bytes().splitlines() == [ONE, TWO, THREE]
+
+
+def test_a_new_file_whose_folder_does_not_sync_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "new" / "events.jsonl"
+    sync = os.fsync
+
+    def fails_for_folders(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(descriptor)
+
+    destination = FileDestination("events", path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails_for_folders)
+        with pytest.raises(SinkUnavailable, match="Input/output error"):
+            list(destination.send(due(ONE), halted=lambda: False))
+    assert not path.exists()
+    list(destination.send(due(ONE), halted=lambda: False))
+    assert path.read_bytes() == ONE + b"\n"
 
 
 _KILLED = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -13,6 +14,7 @@ from support.lineage_outbox import LineageOutbox, opened_outbox, run_named
 from support.openlineage_server import TAKEN, LineageServer, Reply
 
 from exporter.errors import ConfigError, SinkUnavailable
+from exporter.mapping.openlineage import CatalogProfile
 from exporter.sinks.openlineage import DeliveryReport, HttpDestination, deliver
 from exporter.sinks.openlineage.outcomes import (
     Answer,
@@ -321,6 +323,55 @@ def test_secrets_appear_in_no_message_and_no_dead_letter(
             deliver(outbox.ledger, outbox, nobody, clock=outbox.clock, stop=outbox.stop)
     assert "hidden" not in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("user", "options", "repeated"),
+    [
+        ("", {"headers": {"X-Key": "topsecret"}}, "topsecret"),
+        ("", {"headers": {"Authorization": "Token topsecret"}}, "topsecret"),
+        ("", {"headers": {"X-Key": "top/secret"}}, "top%2Fsecret"),
+        ("", {"token": "topsecret"}, "Bearer topsecret"),
+        ("me:top%2Fsecret@", {}, "top/secret"),
+        ("me:top%2Fsecret@", {}, "top%2Fsecret"),
+        ("me:topsecret@", {}, base64.b64encode(b"me:topsecret").decode()),
+        ("me:topsecret@", {"token": "another"}, base64.b64encode(b"me:topsecret").decode()),
+        ("topsecret@", {}, "topsecret"),
+        ("topsecret@", {}, base64.b64encode(b"topsecret:").decode()),
+    ],
+)
+@pytest.mark.parametrize("as_batch", [False, True], ids=["single", "batch"])
+def test_what_a_catalog_repeats_of_its_credentials_is_masked(
+    outbox: LineageOutbox,
+    lineage_server: LineageServer,
+    user: str,
+    options: dict[str, Any],
+    repeated: str,
+    *,
+    as_batch: bool,
+) -> None:
+    outbox.queue([run_named("r1")])
+    lineage_server.answer = lambda _event: Reply(400, f"we got <{repeated}>".encode())
+    lineage_server.url = lineage_server.url.replace("//", f"//{user}")
+    if as_batch:
+        options = {**options, "profile": CatalogProfile("b", batch="array", max_events=3)}
+    assert sent(outbox, lineage_server, **options).dead == 6
+    for letter in outbox.dead():
+        assert repeated not in letter.error
+        assert "we got <" in letter.error
+        assert "***" in letter.error
+
+
+def test_a_redirect_is_told_without_the_secrets_in_it(
+    outbox: LineageOutbox, lineage_server: LineageServer
+) -> None:
+    outbox.queue([run_named("r1")])
+    there = {"Location": "https://me:hidden@elsewhere.example/?key=topsecret"}
+    lineage_server.answer = lambda _event: Reply(301, headers=there)
+    with pytest.raises(SinkUnavailable, match=r"elsewhere\.example") as caught:
+        sent(outbox, lineage_server, token="topsecret")
+    assert "topsecret" not in str(caught.value)
+    assert "hidden" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

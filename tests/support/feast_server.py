@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -67,9 +68,13 @@ def require_feast() -> None:
 
 @contextmanager
 def running_feast(folder: Path) -> Iterator[FeastServer]:
-    """Start the consumer with its files in a folder, and stop it."""
+    """Start the consumer with its files in a folder, and stop it.
+
+    It leaves folders of its own behind where it is told that temporary files go.
+    """
     require_feast()
-    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
     database = folder / "lineage.db"
     settings = {
         "project": "lineage",
@@ -99,7 +104,7 @@ def running_feast(folder: Path) -> Iterator[FeastServer]:
             ],
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=environment | {"FEAST_USAGE": "False"},
+            env=environment | {"FEAST_USAGE": "False", "TMPDIR": str(temporary)},
         )
     server = FeastServer(f"http://127.0.0.1:{port}", database)
     try:
@@ -112,6 +117,7 @@ def running_feast(folder: Path) -> Iterator[FeastServer]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(timeout=20)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

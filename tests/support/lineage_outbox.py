@@ -13,7 +13,7 @@ from exporter.mapping.openlineage import LineageNaming, run_events
 from support.lineage_samples import training_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from exporter.hierarchy import RunSnapshot
@@ -73,7 +73,7 @@ class LineageOutbox:
         destination: str = "events",
         *,
         whole: bool = False,
-        more: Callable[[list[Any], str], tuple[LineageEvent, ...]] = lambda _told, _lane: (),
+        more: Callable[[Sequence[LineageEvent]], tuple[LineageEvent, ...]] = lambda _events: (),
     ) -> int:
         """Queue the events of runs; give how many. With `whole` they leave run by run.
 
@@ -84,8 +84,7 @@ class LineageOutbox:
         marks = []
         for run in runs:
             events = run_events(run, NAMING)
-            told = [json.loads(event.body) for event in events]
-            events = (*more(told, events[0].lane), *events)
+            events = (*more(events), *events)
             mark = OutboxMark(f"openlineage/{destination}", run_key(run), "f", events)
             if whole:
                 mark = mark._replace(whole=True, datasets=datasets_of(events))

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from exporter.config import LogSettings, Masker, load_mapping, mapping_file, mapping_names, mask_url
 from exporter.config.cron import cron_fields, cron_problem, cron_values
 from exporter.config.logging import configure_logging
+from exporter.config.masking import url_secrets
 from exporter.config.resources import load_yaml_mapping, resource_folder
 from exporter.config.units import format_size, parse_duration, parse_size
 from exporter.errors import ConfigError, NotFound
@@ -130,7 +131,7 @@ def test_lists_mean_their_values(minutes: list[int], days: list[int]) -> None:
         ("mlmd+mysql://u@h/d", "mlmd+mysql://u@h/d"),
         ("https://t0ken@h/d", "https://***@h/d"),
         ("http://h:5000/a", "http://h:5000/a"),
-        ("s3://b/k?X-Token=1&token=abc&a=b", "s3://b/k?X-Token=1&token=***&a=b"),
+        ("s3://b/k?X-Token=1&token=abc&a=b", "s3://b/k?X-Token=***&token=***&a=b"),
         (
             "h://x?api_key=1;2&aws_secret_access_key=k",
             "h://x?api_key=***&aws_secret_access_key=***",
@@ -157,6 +158,8 @@ def test_a_secret_is_found_however_it_is_written() -> None:
     ):
         assert "ss" not in masker(spelled).replace("***", "")
     assert masker("Authorization: Basic dXNlcjpwQHNzIHcicmQv") == "Authorization: Basic ***"
+    assert Masker(["Bearer open-sesame"])("is open-sesame right?") == "is *** right?"
+    assert Masker(url_secrets("http://user:p%40ss@h"))("dXNlcjpwQHNz, p@ss") == "***, ***"
 
 
 @given(st.lists(st.text(min_size=4, max_size=12), max_size=5), st.text(max_size=60))

@@ -166,7 +166,7 @@ def test_an_artifact_that_an_earlier_page_copies_is_not_copied_again(
 def test_a_ledger_that_cannot_be_read_leaves_no_source_open(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def old(_: str) -> None:
+    def old(_: str, _repository: str) -> None:
         raise SchemaTooOld("An older release wrote it.")
 
     monkeypatch.setattr(Ledger, "open_existing", old)

@@ -30,7 +30,8 @@ from exporter.mapping.openlineage import (
     run_events,
 )
 from exporter.mapping.openlineage.dataset_facets import layout, storage
-from exporter.mapping.openlineage.text import safe_uri, without_password
+from exporter.mapping.openlineage.secret_text import without_password
+from exporter.mapping.openlineage.text import safe_uri
 from exporter.sinks.openlineage import EventCheck
 from exporter.statistics.model import (
     ColumnStatistics,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 from support.lineage_samples import training_run
 
 from exporter.config import load_mapping
-from exporter.hierarchy import Artifact, Parameter, Port, RunSnapshot
+from exporter.hierarchy import Artifact, Parameter, Port, RunSnapshot, Value
 from exporter.mapping.openlineage import naming_from_yaml, run_events
-from exporter.mapping.openlineage.text import without_password
+from exporter.mapping.openlineage.facets import parameter_text
+from exporter.mapping.openlineage.secret_text import without_password, without_secrets
 
 NAMING = naming_from_yaml(load_mapping("openlineage"))
 WORD = "hunter2x"
@@ -78,3 +80,82 @@ def test_the_address_of_the_code_can_be_opened() -> None:
     run = reading("https://ci:hunter2x@git.example/acme/churn.git")
     body = run_events(run, NAMING)[0].body
     assert b'"url":"https://git.example/acme/churn.git"' in body
+
+
+NESTED = {
+    "value": {"db": [{"user": "me", "password": WORD}], "rate": 0.1},
+    "text in a value": {"options": f'{{"password": "{WORD}"}}'},
+    "connection string in a value": {"dsn": f"host=h password={WORD}"},
+    "all below a name": {"credentials": {"user": "me", "x": [WORD, {"y": WORD}]}},
+    "number": {"pwd": 4711_0815},
+    "pairs": [{"name": "DB_PASSWORD", "value": WORD}, {"name": "RATE", "value": "0.1"}],
+    "JSON": f'{{"db": {{"password": "{WORD}"}}, "rate": 0.1}}',
+    "JSON with a quote": f'{{"password": "a\\"{WORD}"}}',
+    "JSON in a list": f' [{{"credentials": {{"a": ["{WORD}"]}}}}]',
+    "JSON in JSON": f'{{"a": "{{\\"password\\": \\"{WORD}\\"}}"}}',
+    "JSON that is none": f'see {{"password": "{WORD}"}}',
+    "JSON in text that is none": f'see {{\\"password\\": \\"{WORD}\\"}}',
+    "Python": f"{{'password': '{WORD}', 'a': None}}",
+    "Python, one in another": f"{{'a': \"{{'password': '{WORD}'}}\"}}",
+    "YAML": f"rate: 0.1\ndb:\n  - password: {WORD}\n    user: me",
+    "INI": f"[db]\npassword = {WORD}\n",
+    "quoted": f"host=h password='{WORD} x' dbname=d",
+    "braces": f"Server=h;Pwd={{{WORD};x}};Database=d",
+    "command line": f"train --rate 0.1 --db-password {WORD} --epochs 3",
+    "options": ["--rate=0.1", f"--api-key={WORD}"],
+    "header": f"curl -H 'Authorization: Bearer {WORD}12'",
+}
+
+
+@pytest.mark.parametrize("value", NESTED.values(), ids=NESTED)
+def test_no_event_holds_a_secret_that_is_named_inside_a_parameter(value: Value) -> None:
+    run = training_run()
+    step = replace(run.steps[0], parameters=(Parameter("options", value),))
+    artifacts = tuple(
+        replace(one, properties=(Parameter("options", value),)) for one in run.artifacts
+    )
+    shown = replace(
+        run,
+        steps=(step, *run.steps[1:]),
+        artifacts=artifacts,
+        facts=(*run.facts, Parameter("tags", value)),
+    )
+    events = run_events(shown, NAMING)
+    assert any(b"***" in event.body for event in events)
+    for word in (WORD, "47110815"):
+        assert all(word.encode() not in event.body for event in events)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"max_tokens": 5,"pad_token":"<pad>"}',
+        '[1.0e5, {"tokenizer": "x", "primary_key": "id"}]',
+        "{'key': 'a', 'tokens': ['b']}",
+        "rate: 0.1\nnote: no token here",
+        "--max-tokens 5 --tokenizer gpt2",
+        "the bearer of news",
+        "a = b and c == d",
+        "[",
+    ],
+)
+def test_a_parameter_without_a_secret_keeps_its_spelling(text: str) -> None:
+    assert parameter_text(Parameter("options", text)) == text
+
+
+def test_json_that_is_too_deep_to_be_read_is_still_masked() -> None:
+    text = f'{"[" * 100_000}{{"password": "{WORD}"}}'
+    assert WORD not in without_secrets(text)
+
+
+@given(st.text("ab=:?&;{}[]\"'\\ \n-password", max_size=300))
+def test_any_text_can_be_looked_through(text: str) -> None:
+    assert isinstance(without_secrets(text), str)
+
+
+@pytest.mark.parametrize("piece", ["a", "a=", '"a": ', "'a", '\\"', "--a ", "password=", "{", "x "])
+def test_a_large_text_takes_no_time(piece: str) -> None:
+    text = piece * (400_000 // len(piece))
+    began = time.process_time()
+    without_secrets(text)
+    assert time.process_time() - began < 5

@@ -14,7 +14,7 @@ from exporter.mapping.openlineage.profile import (
     ContentProfile,
     profile_from_yaml,
 )
-from exporter.mapping.openlineage.source_jobs import source_events
+from exporter.mapping.openlineage.source_jobs import announced
 from exporter.mapping.openlineage.tables import LineageTable, lineage_table
 
 __all__ = [
@@ -24,9 +24,9 @@ __all__ = [
     "LineageNaming",
     "LineageTable",
     "RunDetails",
+    "announced",
     "lineage_table",
     "naming_from_yaml",
     "profile_from_yaml",
     "run_events",
-    "source_events",
 ]

@@ -8,11 +8,11 @@ import orjson
 
 from exporter.mapping.openlineage.facets import facet, standard_schema
 from exporter.mapping.openlineage.places import any_place
+from exporter.mapping.openlineage.secret_text import without_password
 from exporter.mapping.openlineage.text import (
     bounded_text,
     safe_uri,
     storable_int,
-    without_password,
 )
 
 if TYPE_CHECKING:
@@ -140,7 +140,10 @@ def output_statistics(rows: int | None, artifacts: Sequence[Artifact]) -> Json |
 
 
 def overwritten() -> Json:
-    """Say that what the output holds now is what this run wrote."""
+    """Say that what the output holds now is what this run wrote, be it the first or not.
+
+    Source: https://openlineage.io/docs/spec/facets/dataset-facets/lifecycle_state_change
+    """
     return facet(LIFECYCLE, lifecycleStateChange="OVERWRITE")
 
 

@@ -17,8 +17,8 @@ from exporter.mapping.mlflow import plan_model
 from exporter.mapping.openlineage import dataset_facets, own
 from exporter.mapping.openlineage.outside import named_outside
 from exporter.mapping.openlineage.places import Places, any_place
+from exporter.mapping.openlineage.secret_text import without_password
 from exporter.mapping.openlineage.tables import LineageTable
-from exporter.mapping.openlineage.text import without_password
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +36,13 @@ class DatasetName(NamedTuple):
 
     namespace: str
     name: str
+
+
+class Inputs(NamedTuple):
+    """What a step reads, and which datasets of that no pipeline of ours made."""
+
+    datasets: list[Json]
+    from_elsewhere: tuple[DatasetName, ...]
 
 
 class _Reads(NamedTuple):
@@ -74,6 +81,7 @@ class RunDatasets:
                     self._known.setdefault(port.artifact, self._logical(step.name, port.name))
                     if position in ran and not port.cached:
                         self._producers.setdefault(port.artifact, position)
+        self._made_here = frozenset(self._known)
 
     def producers(self, step: Step) -> set[int]:
         """Give the positions of the steps of this run that wrote what the step reads."""
@@ -84,7 +92,7 @@ class RunDatasets:
         """Give what the step's parameters name outside."""
         return named_outside(step.parameters, self._places, self._naming.parameters)
 
-    def inputs(self, step: Step, outside: list[Outside]) -> list[Json]:
+    def inputs(self, step: Step, outside: list[Outside]) -> Inputs:
         """Give the step's inputs, each dataset once, in the order of its first port."""
         reads: dict[DatasetName, _Reads] = {}
         for port in step.inputs:
@@ -100,7 +108,14 @@ class RunDatasets:
                 name = DatasetName(*self._names.place(one.place))
                 into = reads.setdefault(name, _Reads([], [], []))
                 into.parameters.append(own.read_parameter(one.parameter, one.uri))
-        return [self._input(dataset, read) for dataset, read in reads.items()]
+        return Inputs(
+            [self._input(dataset, read) for dataset, read in reads.items()],
+            tuple(
+                dataset
+                for dataset, read in reads.items()
+                if not any(map(self._is_ours, read.artifacts))
+            ),
+        )
 
     def _input(self, dataset: DatasetName, read: _Reads) -> Json:
         made: Json = {"namespace": dataset.namespace, "name": dataset.name}
@@ -196,6 +211,10 @@ class RunDatasets:
                 else LineageTable.from_text(facts.lineage)
             )
         return self._tables[artifact.id]
+
+    def _is_ours(self, artifact: Artifact) -> bool:
+        """Tell whether a pipeline of ours made the artifact, in this run or another."""
+        return artifact.id in self._made_here or artifact.producer is not None
 
     def _is_made_by(self, step: Step, port: Port) -> bool:
         """Tell whether the step itself made the artifact, now or in an earlier run."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from exporter.hierarchy import Parameter, RunSnapshot, Step, Value
     from exporter.mapping.mlflow import TableFacts
+    from exporter.mapping.openlineage.datasets import DatasetName
     from exporter.mapping.openlineage.facets import Json
     from exporter.mapping.openlineage.ids import OlRunId
     from exporter.mapping.openlineage.naming import LineageNaming
@@ -52,7 +53,8 @@ class LineageEvent(NamedTuple):
 
     `lane`: events of one lane leave in order, the next when the last is answered. `event_time` is
     ISO 8601 with `Z`. `content_hash` covers everything but the producer's address and the
-    exporter's version. `body` is UTF-8 JSON.
+    exporter's version. `body` is UTF-8 JSON. `from_elsewhere` are the inputs that no pipeline of
+    ours made, by namespace and name.
     """
 
     lane: str
@@ -61,6 +63,7 @@ class LineageEvent(NamedTuple):
     event_time: str
     content_hash: str
     body: bytes
+    from_elsewhere: tuple[DatasetName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,15 +187,17 @@ class _Telling:
                 "text."
             )
         outside = self._datasets.outside(step)
-        yield self._event(
+        inputs = self._datasets.inputs(step, outside)
+        told = self._event(
             job,
             run_id,
             terminal,
             step.end if step.end is not None else start,
             run_facets,
-            self._datasets.inputs(step, outside),
+            inputs.datasets,
             self._datasets.outputs(step, outside, ended_well=terminal == "COMPLETE"),
         )
+        yield told and told._replace(from_elsewhere=inputs.from_elsewhere)
 
     def _job(
         self,

@@ -11,20 +11,22 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from exporter.hierarchy import Parameter
 from exporter.hierarchy.times import datetime_from_ms
+from exporter.mapping.openlineage.secret_text import MASK, without_secrets
 from exporter.mapping.openlineage.text import (
     bounded_text,
     clean_text,
     safe_uri,
     unused,
     value_text,
-    without_password,
 )
+from exporter.mapping.secret_names import names_a_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from exporter.hierarchy import Parameter, RunSnapshot, Value
+    from exporter.hierarchy import RunSnapshot, Value
     from exporter.mapping.openlineage.ids import OlRunId
     from exporter.mapping.openlineage.naming import LineageNaming
 
@@ -34,11 +36,6 @@ BASE = "\x00"
 ADAPTER = "\x00\x00"
 EVENT_SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 OWN_VERSION = "1-0-0"
-_NAMED_SECRET = re.compile(
-    r"(?:^|[^a-z])(?:password|passwd|secret|(?:api|access|private|secret)[_-]?key|"
-    r"(?:api|auth|access|bearer)[_-]?token)$",
-    re.IGNORECASE,
-)
 MAX_PARAMETERS = 500
 MAX_TAGS = 100
 CODE_BYTES = 60_000
@@ -99,7 +96,7 @@ def processing_engine(run: RunSnapshot) -> Json:
 def execution_parameters(parameters: Iterable[tuple[str, Parameter]]) -> Json | None:
     """List parameters as text, each with what stands before its name; None where there are none.
 
-    A key that comes twice gets a number; passwords in URLs are masked.
+    A key that comes twice gets a number; secrets are masked.
     """
     listed: list[Json] = []
     used: set[str] = set()
@@ -112,11 +109,11 @@ def execution_parameters(parameters: Iterable[tuple[str, Parameter]]) -> Json | 
 
 
 def parameter_text(parameter: Parameter, limit: int = 10_000) -> str:
-    """Spell a parameter's value, bounded, without passwords; one named as a secret is masked."""
-    if _NAMED_SECRET.search(parameter.name):
-        return "***"
+    """Spell a parameter's value, bounded; what is named as a secret, also inside it, is masked."""
+    if names_a_secret(parameter.name):
+        return MASK
     text = parameter.text if parameter.text is not None else value_text(parameter.value)
-    return bounded_text(without_password(text), limit)
+    return bounded_text(without_secrets(text), limit)
 
 
 def error_message(message: str) -> Json:
@@ -207,11 +204,11 @@ def fact_list(facts: Sequence[Sequence[Parameter]], names: Sequence[str]) -> lis
     """Give the first of the named facts as a list of texts: one text, a list, or `key: value`."""
     match _fact(facts, names):
         case str() as text if text:
-            return [text]
+            return [without_secrets(text)]
         case list() as items:
-            return [value_text(item) for item in items]
+            return [without_secrets(value_text(item)) for item in items]
         case dict() as pairs:
-            return [f"{key}: {value_text(value)}" for key, value in pairs.items()]
+            return [f"{key}: {parameter_text(Parameter(key, one))}" for key, one in pairs.items()]
     return []
 
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import orjson
 
 from exporter.mapping.openlineage.facets import facet, own_schema, parameter_text
+from exporter.mapping.openlineage.secret_text import without_password
 from exporter.mapping.openlineage.text import (
     bounded_text,
     finite,
     storable_int,
     unused,
     value_text,
-    without_password,
 )
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
-from exporter.mapping.openlineage.text import without_password
+from exporter.mapping.openlineage.secret_text import without_password
 
 _URI = re.compile(
     r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.\-]*):"

@@ -21,7 +21,6 @@ Order = Literal["free", "runs"]
 InputFacets = Literal["bare", "apart"]
 FailedOutputs = Literal["declared", "none"]
 Dots = Literal["keep", "replace"]
-Final = Literal["dead", "retry"]
 FirstDigit = Literal["prefix", "keep"]
 
 SHORTEST_NAME, LONGEST_NAME = 60, 4_000

@@ -21,27 +21,21 @@ if TYPE_CHECKING:
 Json = dict[str, Any]  # Any: a parsed event
 
 
-def source_events(told: Sequence[Json], lane: str) -> tuple[LineageEvent, ...]:
+def announced(events: Sequence[LineageEvent]) -> tuple[LineageEvent, ...]:
     """Give START and COMPLETE of a job for each dataset that a run's events read from elsewhere.
 
     Order: they belong before the run's own events.
     Repeat: the same dataset has the same run id and content hash, whichever run reads it.
     """
-    outside: dict[tuple[str, str], None] = {}
-    for event in told:
-        for dataset in event["inputs"]:
-            if _is_from_elsewhere(dataset, event["job"]["namespace"]):
-                outside.setdefault((dataset["namespace"], dataset["name"]))
+    outside = dict.fromkeys(dataset for event in events for dataset in event.from_elsewhere)
+    if not outside:
+        return ()
+    first = orjson.loads(events[0].body)
     return tuple(
-        event for namespace, name in outside for event in _announced(told[0], namespace, name, lane)
+        event
+        for namespace, name in outside
+        for event in _announced(first, namespace, name, events[0].lane)
     )
-
-
-def _is_from_elsewhere(dataset: Json, job_namespace: str) -> bool:
-    read = (dataset.get("inputFacets") or {}).get("pipelineExporter_read")
-    if read is None:
-        return bool(dataset["namespace"] != job_namespace)
-    return not any("producer" in one or "producerRunId" in one for one in read["artifacts"])
 
 
 def _announced(first: Json, namespace: str, name: str, lane: str) -> Iterator[LineageEvent]:

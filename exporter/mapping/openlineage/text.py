@@ -10,22 +10,14 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from exporter.mapping.openlineage.secret_text import masked_tree, without_password
+
 if TYPE_CHECKING:
     from exporter.hierarchy import Value
 
 MAX_TEXT = 10_000
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _INT64 = 2**63
-# A password may hold a slash or an at, as URL parsers of databases take it; `:8020/a@b` is a port.
-_PASSWORD = re.compile(r"(?<=://)([^/?#\s:@\[]*):(?:[^/?#\s]*|(?![0-9]+(?:[/?#,]|\Z))[^\s\"'<>]*)@")
-_TOKEN = re.compile(r"(?<=http://|ttps://)[^/?#\s:@]+@", re.IGNORECASE)
-_NAMED_SECRET = re.compile(
-    r"((?<=[?&;])[\w.\-]*"
-    r"(?:token|secret|sig|signature|credential|passphrase|api_?key|"
-    r"(?:access|account|private|secret)_?key)=|"
-    r"(?<![a-z])(?:password|passwd|pwd)=)[^&;\s\"'<>#]+",
-    re.IGNORECASE,
-)
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _URI_SAFE = "%:/?#@!$&'()*+,;=-._~"
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*:")
@@ -53,6 +45,7 @@ def bounded_text(text: str, limit: int = MAX_TEXT) -> str:
 def value_text(value: Value) -> str:
     """Spell a parameter's value: a string is itself, bytes are base64, anything else is JSON text.
 
+    What a nested key names as a secret is `***`, and so are secrets in nested texts.
     NaN and the infinities are `NaN`, `Infinity` and `-Infinity`; integers are exact at any size.
     """
     if isinstance(value, str):
@@ -61,22 +54,10 @@ def value_text(value: Value) -> str:
         return str(value)
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
-    plain = _plain(value)
+    plain = _plain(masked_tree(value))
     if isinstance(plain, str):
         return plain
     return json.dumps(plain, ensure_ascii=False, separators=(", ", ": "))
-
-
-def without_password(text: str) -> str:
-    """Give the text with the secrets of URLs and connection strings in it shown as `***`.
-
-    They are passwords, the lone user of a web address, which is a token, and what a query names as
-    a secret, such as the signature of a shared link.
-    """
-    if "@" in text and "://" in text:
-        text = _PASSWORD.sub(r"\1:***@", text)
-        text = _TOKEN.sub("***@", text)
-    return _NAMED_SECRET.sub(r"\1***", text) if "=" in text else text
 
 
 def safe_uri(uri: str) -> str:

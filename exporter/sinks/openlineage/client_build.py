@@ -23,6 +23,7 @@ from exporter.sinks.openlineage.http import HttpDestination
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from exporter.mapping.openlineage.profile import CatalogProfile
     from exporter.sinks.openlineage.client_config import Tree
 
 _HTTP = frozenset({"http", "async_http"})
@@ -42,7 +43,13 @@ _EXTRAS = {
 
 
 def build_sender(
-    name: str, tree: Tree, *, timeout_s: float, mask: Callable[[str], str], found_in: str
+    name: str,
+    tree: Tree,
+    *,
+    profile: CatalogProfile,
+    timeout_s: float,
+    mask: Callable[[str], str],
+    found_in: str,
 ) -> Sender:
     """Give the sender of a transport; nothing is contacted yet.
 
@@ -50,7 +57,15 @@ def build_sender(
     """
     kind = _kind(name, tree, found_in)
     try:
-        return _built(name, kind, dict(tree), timeout_s=timeout_s, mask=mask, found_in=found_in)
+        return _built(
+            name,
+            kind,
+            dict(tree),
+            profile=profile,
+            timeout_s=timeout_s,
+            mask=mask,
+            found_in=found_in,
+        )
     except ExporterError:
         raise
     except ModuleNotFoundError as error:
@@ -69,19 +84,25 @@ def build_sender(
         ) from None
 
 
-def own_http(name: str, tree: Tree, timeout_s: float) -> HttpDestination | None:
+def own_http(
+    name: str, tree: Tree, timeout_s: float, profile: CatalogProfile
+) -> HttpDestination | None:
     """Give our own HTTP sender for a transport that asks for nothing it lacks, else None."""
     if not _is_our_http(tree):
         return None
     auth = tree.get("auth") or {}
+    key = next((auth[key] for key in _API_KEYS if auth.get(key)), None)
+    # The client shows its key as a bearer to every catalog.
+    shown = {} if key is None else {"Authorization": f"Bearer {key}"}
     return HttpDestination(
         name,
-        urljoin(tree["url"].strip(), tree.get("endpoint") or "api/v1/lineage"),
+        urljoin(tree["url"].strip(), tree.get("endpoint") or profile.endpoint),
+        profile=profile,
         endpoint="",
-        token=next((auth[key] for key in _API_KEYS if auth.get(key)), None),
-        headers=tree.get("custom_headers"),
+        headers=shown | (tree.get("custom_headers") or {}),
         timeout_s=float(tree.get("timeout") or timeout_s),
-        compress=tree.get("compression") == "gzip",
+        compress=True if tree.get("compression") == "gzip" else None,
+        root=urljoin(tree["url"].strip(), "."),
     )
 
 
@@ -123,14 +144,17 @@ def _built(
     kind: str,
     tree: Tree,
     *,
+    profile: CatalogProfile,
     timeout_s: float,
     mask: Callable[[str], str],
     found_in: str,
 ) -> Sender:
     def inner(below: Tree) -> Sender:
-        return build_sender(name, below, timeout_s=timeout_s, mask=mask, found_in=found_in)
+        return build_sender(
+            name, below, profile=profile, timeout_s=timeout_s, mask=mask, found_in=found_in
+        )
 
-    own = own_http(name, tree, timeout_s)
+    own = own_http(name, tree, timeout_s, profile)
     if own is not None:
         return DestinationSender(own)
     if kind == "console":
@@ -138,8 +162,8 @@ def _built(
     if kind == "composite":
         return _composite(tree, inner)
     if kind == "transform":
-        return _transform(name, tree, inner)
-    return _of_the_client(name, tree, timeout_s)
+        return _transform(name, tree, inner, profile)
+    return _of_the_client(name, tree, timeout_s, profile)
 
 
 def _composite(tree: Tree, inner: Callable[[Tree], Sender]) -> Sender:
@@ -158,7 +182,9 @@ def _composite(tree: Tree, inner: Callable[[Tree], Sender]) -> Sender:
     )
 
 
-def _transform(name: str, tree: Tree, inner: Callable[[Tree], Sender]) -> Sender:
+def _transform(
+    name: str, tree: Tree, inner: Callable[[Tree], Sender], profile: CatalogProfile
+) -> Sender:
     from openlineage.client.transport import TransformConfig
     from openlineage.client.transport.transform import EventTransformer
     from openlineage.client.utils import import_from_string
@@ -170,10 +196,10 @@ def _transform(name: str, tree: Tree, inner: Callable[[Tree], Sender]) -> Sender
     if not isinstance(config.transport, dict):
         raise TypeError("its `transport` is no section")
     transformer = made(properties=config.transformer_properties or {})
-    return TransformSender(name, transformer, inner(config.transport))
+    return TransformSender(name, transformer, inner(config.transport), profile)
 
 
-def _of_the_client(name: str, tree: Tree, timeout_s: float) -> Sender:
+def _of_the_client(name: str, tree: Tree, timeout_s: float, profile: CatalogProfile) -> Sender:
     """Have the client make its transport; how it fails decides who sends by it."""
     from openlineage.client import transport as client
 
@@ -184,6 +210,9 @@ def _of_the_client(name: str, tree: Tree, timeout_s: float) -> Sender:
     if kind in _HTTP:
         # The asynchronous one never says which event failed.
         tree |= {"type": "http", "retry": _NO_RETRY}
+        tree["endpoint"] = tree.get("endpoint") or profile.endpoint
+        if profile.compress:
+            tree.setdefault("compression", "gzip")
     if kind == "gcplineage":
         import_module("google.cloud.datacatalog_lineage_v1")  # the transport waits with it
     if kind == "datadog":
@@ -192,7 +221,7 @@ def _of_the_client(name: str, tree: Tree, timeout_s: float) -> Sender:
     if isinstance(made, client.KafkaTransport):
         return KafkaSender(name, made, errors, timeout_s)
     if isinstance(made, client.AmazonDataZoneTransport):
-        return DataZoneSender(name, made)
+        return DataZoneSender(name, made, profile)
     if isinstance(made, client.GCPLineageTransport):
-        return GcpSender(name, made)
-    return EmitSender(name, made)
+        return GcpSender(name, made, profile)
+    return EmitSender(name, made, profile)

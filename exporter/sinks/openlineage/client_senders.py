@@ -16,12 +16,19 @@ import orjson
 
 from exporter.errors import SinkUnavailable
 from exporter.sinks.openlineage.client_event import client_event
-from exporter.sinks.openlineage.outcomes import TRIES_ON_ERROR, Answer, Outcome, outcome_of
+from exporter.sinks.openlineage.outcomes import (
+    GENERIC,
+    TRIES_ON_ERROR,
+    Answer,
+    Outcome,
+    outcome_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from exporter.sinks.openlineage.destination import Destination, DueEvent
+    from exporter.sinks.openlineage.outcomes import OutcomeRules
 
 # openlineage-python and what its transports stand on come without types: their objects are Any.
 
@@ -56,19 +63,24 @@ class EmitSender:
 
     at_once = 1
 
-    def __init__(self, name: str, transport: Any) -> None:
+    def __init__(self, name: str, transport: Any, rules: OutcomeRules = GENERIC) -> None:
         self._name = name
         self._transport = transport
+        self._rules = rules
 
     def send(self, events: Sequence[DueEvent]) -> Iterator[Outcome]:
-        """Emit; an HTTP status in what was raised counts as it does for our own HTTP."""
+        """Emit; an HTTP status that is given or raised counts as it does for our own HTTP."""
         for event in events:
             try:
-                self._transport.emit(client_event(event.body))
+                given = self._transport.emit(client_event(event.body))
             except Exception as error:  # noqa: BLE001 - a stranger's code, which may raise anything
-                yield outcome_of_error(self._name, event.seq, error)
-            else:
+                yield outcome_of_error(self._name, event.seq, error, self._rules)
+                continue
+            answer = _answer_in(given)
+            if answer is None:
                 yield Outcome(event.seq, "ack")
+            else:
+                yield outcome_of(event.seq, answer, self._name, datetime.now(UTC), self._rules)
 
     def check(self, timeout_s: float) -> str:  # noqa: ARG002 - there is nobody to ask
         """Say that it is ready; transports have no way to ask the other side."""
@@ -107,9 +119,10 @@ class DataZoneSender:
 
     at_once = 1
 
-    def __init__(self, name: str, transport: Any) -> None:
+    def __init__(self, name: str, transport: Any, rules: OutcomeRules = GENERIC) -> None:
         self._name = name
         self._transport = transport
+        self._rules = rules
 
     def send(self, events: Sequence[DueEvent]) -> Iterator[Outcome]:
         """Post each event's own bytes."""
@@ -121,7 +134,7 @@ class DataZoneSender:
                     clientToken=hashlib.sha256(event.body).hexdigest(),
                 )
             except Exception as error:  # noqa: BLE001 - boto3 makes its classes at run time
-                yield outcome_of_error(self._name, event.seq, error)
+                yield outcome_of_error(self._name, event.seq, error, self._rules)
             else:
                 yield Outcome(event.seq, "ack")
 
@@ -143,9 +156,10 @@ class GcpSender:
 
     at_once = 1
 
-    def __init__(self, name: str, transport: Any) -> None:
+    def __init__(self, name: str, transport: Any, rules: OutcomeRules = GENERIC) -> None:
         self._name = name
         self._transport = transport
+        self._rules = rules
         self._used = False
 
     def send(self, events: Sequence[DueEvent]) -> Iterator[Outcome]:
@@ -159,7 +173,7 @@ class GcpSender:
             try:
                 self._transport.client.process_open_lineage_run_event(request=request)
             except Exception as error:  # noqa: BLE001 - gRPC, credentials and network
-                yield outcome_of_error(self._name, event.seq, error)
+                yield outcome_of_error(self._name, event.seq, error, self._rules)
             else:
                 self._used = True
                 yield Outcome(event.seq, "ack")
@@ -200,8 +214,11 @@ class TransformSender:
 
     at_once = 1
 
-    def __init__(self, name: str, transformer: Any, inner: Sender) -> None:
+    def __init__(
+        self, name: str, transformer: Any, inner: Sender, rules: OutcomeRules = GENERIC
+    ) -> None:
         self._name = name
+        self._rules = rules
         self._transformer = transformer
         self._inner = inner
 
@@ -214,12 +231,12 @@ class TransformSender:
                 made = self._transformer.transform(client_event(event.body))
                 body = None if made is None else Serde.to_json(made).encode("utf-8")
             except Exception as error:  # noqa: BLE001 - the user's own code
-                yield outcome_of_error(self._name, event.seq, error)
+                yield outcome_of_error(self._name, event.seq, error, self._rules)
                 continue
             if body is None:
                 yield Outcome(event.seq, "ack")
             else:
-                yield from self._inner.send([Made(event.seq, event.lane, body)])
+                yield from self._inner.send([StandIn(event.seq, event.lane, body)])
 
     def check(self, timeout_s: float) -> str:
         """Ask the sender behind it."""
@@ -230,7 +247,7 @@ class TransformSender:
         self._inner.close()
 
 
-class Made:
+class StandIn:
     """An event that stands for one of the outbox."""
 
     __slots__ = ("body", "ends_unit", "lane", "seq", "unit")
@@ -240,7 +257,9 @@ class Made:
         self.unit, self.ends_unit = "", False
 
 
-def outcome_of_error(name: str, seq: int, error: Exception) -> Outcome:
+def outcome_of_error(
+    name: str, seq: int, error: Exception, rules: OutcomeRules = GENERIC
+) -> Outcome:
     """Say what an error of a transport means for the event, by the HTTP status where it has one.
 
     Raises: SinkUnavailable for an error that every event would meet.
@@ -257,7 +276,7 @@ def outcome_of_error(name: str, seq: int, error: Exception) -> Outcome:
             retry_after=headers.get("Retry-After", ""),
             body=getattr(response, "text", "") or text,
         )
-        return outcome_of(seq, answer, name, datetime.now(UTC))
+        return outcome_of(seq, answer, name, datetime.now(UTC), rules)
     names = {kind.__name__ for kind in type(error).__mro__}
     if "Timeout" in names and "ConnectionError" not in names:
         return Outcome(seq, "retry", None, text)  # somebody is there, and may have taken it
@@ -267,6 +286,21 @@ def outcome_of_error(name: str, seq: int, error: Exception) -> Outcome:
             hint="Check its transport and its credentials.",
         ) from error
     return Outcome(seq, "retry", None, text, None, TRIES_ON_ERROR)
+
+
+def _answer_in(given: Any) -> Answer | None:
+    """Give the HTTP answer that a transport hands back, as the client's own HTTP does."""
+    status = getattr(given, "status_code", None)
+    if not isinstance(status, int):
+        return None
+    headers = getattr(given, "headers", None) or {}
+    return Answer(
+        status=status,
+        content_type=headers.get("Content-Type", ""),
+        location=headers.get("Location", ""),
+        retry_after=headers.get("Retry-After", ""),
+        body=str(getattr(given, "text", "")),
+    )
 
 
 def _status(error: BaseException) -> int | None:

@@ -18,12 +18,13 @@ from exporter.errors import ConfigError, SinkUnavailable
 from exporter.sinks.openlineage.client_build import build_sender, own_http
 from exporter.sinks.openlineage.client_config import ClientSettings, client_config
 from exporter.sinks.openlineage.client_senders import DestinationSender
-from exporter.sinks.openlineage.outcomes import Outcome, is_trouble
+from exporter.sinks.openlineage.outcomes import GENERIC, Outcome, is_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
     from datetime import timedelta
 
+    from exporter.mapping.openlineage.profile import CatalogProfile
     from exporter.sinks.openlineage.client_config import ClientConfig, Tree
     from exporter.sinks.openlineage.client_senders import Sender
     from exporter.sinks.openlineage.destination import Destination, DueEvent
@@ -125,8 +126,10 @@ class TransportSettings(ClientSettings, Protocol):
         """How long to wait for it."""
 
 
-def open_transport(settings: TransportSettings) -> Destination:
+def open_transport(settings: TransportSettings, profile: CatalogProfile = GENERIC) -> Destination:
     """Make the destination; nothing is contacted yet.
+
+    What the transport itself says wins over the catalog's profile.
 
     Raises: ConfigError if no transport is configured, or it lacks a package or a setting;
         SinkUnavailable while OPENLINEAGE_DISABLED is true.
@@ -139,7 +142,7 @@ def open_transport(settings: TransportSettings) -> Destination:
     logging.getLogger("openlineage").setLevel(
         logging.getLevelNamesMapping().get(level, logging.CRITICAL)
     )
-    own = own_http(settings.name, config.transport, timeout_s)
+    own = own_http(settings.name, config.transport, timeout_s, profile)
     if own is not None and not config.filters:
         return own
     sender: Sender = (
@@ -148,6 +151,7 @@ def open_transport(settings: TransportSettings) -> Destination:
         else build_sender(
             settings.name,
             config.transport,
+            profile=profile,
             timeout_s=timeout_s,
             mask=mask,
             found_in=config.found_in,

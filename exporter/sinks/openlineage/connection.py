@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _BODY_LIMIT = 65_536
+_OF_A_BODY = frozenset({"Content-Type", "Content-Encoding"})
 
 
 class Address(NamedTuple):
-    """Where events go: the parts of the URL, and the whole of it as it may be shown."""
+    """Where events go: the parts of the URL, and host and port as they may be shown."""
 
     is_tls: bool
     host: str
@@ -26,8 +27,15 @@ class Address(NamedTuple):
     shown: str
 
 
+class _Request(NamedTuple):
+    method: str
+    path: str
+    body: bytes | None
+    headers: Mapping[str, str]
+
+
 class Connection:
-    """Posts bodies one after the other. Not thread-safe: a lane worker has its own."""
+    """Asks one thing after the other. Not thread-safe: a lane worker has its own."""
 
     def __init__(
         self,
@@ -52,9 +60,20 @@ class Connection:
         Raises: SinkUnavailable if nobody can be reached; SinkTransient if a connection was made but
             no answer came, in which case the body may have been taken.
         """
+        return self._asked(_Request("POST", self._address.path, body, self._headers))
+
+    def get(self, path: str) -> Answer:
+        """Give the answer at another path of the same server.
+
+        Raises: as `post`.
+        """
+        headers = {key: one for key, one in self._headers.items() if key not in _OF_A_BODY}
+        return self._asked(_Request("GET", path, None, headers))
+
+    def _asked(self, request: _Request) -> Answer:
         is_reused = self._open is not None
         try:
-            return self._exchange(self._open or self._connect(), body)
+            return self._exchange(self._open or self._connect(), request)
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
             self.close()
             if not is_reused:
@@ -63,7 +82,7 @@ class Connection:
             self.close()
             raise self._no_answer(error) from error
         try:
-            return self._exchange(self._connect(), body)
+            return self._exchange(self._connect(), request)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise self._no_answer(error) from error
@@ -96,9 +115,9 @@ class Connection:
         self._open = made
         return made
 
-    def _exchange(self, connection: http.client.HTTPConnection, body: bytes) -> Answer:
+    def _exchange(self, connection: http.client.HTTPConnection, request: _Request) -> Answer:
         deadline = time.monotonic() + self._timeout_s
-        connection.request("POST", self._address.path, body, self._headers)
+        connection.request(*request)
         response = connection.getresponse()
         text = self._read(response, deadline)
         response.close()
@@ -140,4 +159,4 @@ def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "it took too long"
     text = getattr(error, "strerror", None) or str(error)
-    return text or type(error).__name__
+    return " ".join(text.split()) or type(error).__name__

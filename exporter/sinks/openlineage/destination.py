@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from exporter.sinks.openlineage.client_transport import open_transport
 from exporter.sinks.openlineage.file import FileDestination
-from exporter.sinks.openlineage.http import GENERIC, HttpDestination
+from exporter.sinks.openlineage.http import HttpDestination
+from exporter.sinks.openlineage.outcomes import GENERIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -113,9 +114,12 @@ class DestinationSettings(Protocol):
 def open_destination(
     settings: DestinationSettings, profile: CatalogProfile = GENERIC
 ) -> Destination:
-    """Make the destination of the settings; nothing is contacted or created yet."""
+    """Make the destination of the settings, spoken to as its catalog's profile says.
+
+    Nothing is contacted or created yet.
+    """
     if settings.url is None:
-        return open_transport(settings)
+        return open_transport(settings, profile)
     url = settings.url.get_secret_value()
     if url.startswith("file://"):
         return FileDestination(settings.name, url.removeprefix("file://"))

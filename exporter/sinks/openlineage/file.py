@@ -35,6 +35,11 @@ class FileDestination:
         return self._name
 
     @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    @property
     def page(self) -> int:
         """How many events one call should bring."""
         return _PAGE
@@ -68,15 +73,23 @@ class FileDestination:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
+            if is_new:
+                self._sync_name()
             if not self._tail_is_known:
                 lines = lines[_resume(descriptor, lines) :]
+            self._tail_is_known = False
             _write_whole(descriptor, b"".join(lines))
-            os.fsync(descriptor)
+            self._tail_is_known = True
         finally:
             os.close(descriptor)
-        if is_new:
+
+    def _sync_name(self) -> None:
+        """Bring a new file's name onto the disk; one that may get lost is taken back."""
+        try:
             _sync_folder(self._path.parent)
-        self._tail_is_known = True
+        except OSError:
+            self._path.unlink()
+            raise
 
 
 def _resume(descriptor: int, lines: list[bytes]) -> int:
@@ -113,12 +126,16 @@ def _lines_at_the_end(tail: bytes, lines: list[bytes]) -> int:
 
 
 def _write_whole(descriptor: int, data: bytes) -> None:
-    """Append all of it, by one write unless the system splits it; a part is taken back."""
+    """Append all of it, onto the disk, by one write unless the system splits it.
+
+    What cannot be written whole, or is not known to be on the disk, is taken back.
+    """
     start = os.fstat(descriptor).st_size
     rest = memoryview(data)
     try:
         while rest:
             rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
     except OSError:
         os.ftruncate(descriptor, start)
         raise

@@ -9,26 +9,35 @@ import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from exporter._version import __version__
+from exporter.config.masking import Masker, url_secrets
 from exporter.errors import ConfigError, SinkTransient, SinkUnavailable
-from exporter.mapping.openlineage.profile import CatalogProfile
 from exporter.sinks.openlineage.batches import batches_of, outcomes_of_batch, wrapped
 from exporter.sinks.openlineage.connection import Address, Connection
-from exporter.sinks.openlineage.outcomes import Outcome, is_trouble, outcome_of
+from exporter.sinks.openlineage.outcomes import GENERIC, Outcome, is_trouble, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
+    from exporter.mapping.openlineage.profile import CatalogProfile
     from exporter.sinks.openlineage.destination import DueEvent
-    from exporter.sinks.openlineage.outcomes import Answer
+    from exporter.sinks.openlineage.outcomes import Action, Answer
 
 _PAGE = 2_000
 _TROUBLES_IN_A_ROW = 4
 _GZIP_LEVEL = 1
-GENERIC = CatalogProfile("generic")
+_NO_EVENT = b"{"
+_IS_IT_RIGHT = "Is url right, and is it a web server?"
+
+
+class Told(NamedTuple):
+    """What a catalog answered to a question, and at which address, as it may be shown."""
+
+    address: str
+    answer: Answer
 
 
 class HttpDestination:
@@ -46,17 +55,20 @@ class HttpDestination:
         timeout_s: float = 10.0,
         lanes: int | None = None,
         compress: bool | None = None,
+        root: str | None = None,
     ) -> None:
         """Take the settings, which win over the profile; nothing is contacted yet.
 
+        The profile's `probe` lies below `root`, which is the URL without the endpoint unless given.
         Raises: ConfigError if the URL names no host.
         """
         self._name = name
         self._profile = profile
         self._compress = compress = profile.compress if compress is None else compress
         endpoint = profile.endpoint if endpoint is None else endpoint
-        self._secrets = tuple(secret for secret in (token,) if secret)
-        address, credentials = _address(name, url, endpoint)
+        address, basic = _address(name, url, endpoint)
+        self._address = address
+        self._probe_path = _probe_path(url if root is None else root, endpoint, profile)
         sent = {
             "Content-Type": "application/json",
             "Accept": "application/json",
@@ -64,12 +76,17 @@ class HttpDestination:
         }
         if compress:
             sent["Content-Encoding"] = "gzip"
-        if credentials is not None:
-            sent["Authorization"] = f"Basic {credentials}"
+        shown: dict[str, str] = {}
+        if basic is not None:
+            shown["Authorization"] = f"Basic {basic}"
         if token is not None:
             name_it, value = _credentials(profile, token)
-            sent[name_it] = value
-        sent.update(headers or {})
+            shown[name_it] = value
+        shown.update(headers or {})
+        sent.update(shown)
+        # A catalog may repeat what it was shown, in an answer or where it redirects to.
+        secrets = [*shown.values(), *_secrets_of(url)]
+        self._mask = Masker([*secrets, *(one for one in (token, basic) if one)])
         tls = ssl.create_default_context() if address.is_tls else None
         self._connections = [
             Connection(name, address, sent, timeout_s, tls)
@@ -87,6 +104,31 @@ class HttpDestination:
     def page(self) -> int:
         """How many events one call should bring."""
         return _PAGE
+
+    def probe(self) -> Told:
+        """Read the page by which the profile knows its catalog.
+
+        Raises: SinkUnavailable if there is no answer.
+        """
+        return self._told(self._probe_path, lambda connection: connection.get(self._probe_path))
+
+    def try_out(self) -> Told:
+        """Post what is no event, as events are posted: where they are taken it is refused.
+
+        Raises: SinkUnavailable if there is no answer.
+        """
+        body = self._encoded(_NO_EVENT)
+        return self._told(self._address.path, lambda connection: connection.post(body))
+
+    def _told(self, path: str, ask: Callable[[Connection], Answer]) -> Told:
+        address = self._mask(self._address.shown + path)
+        try:
+            answer = ask(self._connections[0])
+        except SinkTransient as error:
+            raise SinkUnavailable(
+                f"{address} cannot be asked. {self._mask(error.message)}", hint=_IS_IT_RIGHT
+            ) from error
+        return Told(address, answer._replace(location=self._mask(answer.location)))
 
     def send(
         self, events: Sequence[DueEvent], *, halted: Callable[[], bool]
@@ -170,13 +212,14 @@ class HttpDestination:
                         return
                     if refused and not (batch[0].unit == refused and batch[0].ends_unit):
                         continue
-                    outcomes = self._send_batch(connection, batch)
-                    for outcome in outcomes:
+                    actions: list[Action] = []
+                    for outcome in map(self._masked, self._send_batch(connection, batch)):
                         told.put(outcome)
                         self._count_trouble(outcome)
-                    if any(outcome.action == "retry" for outcome in outcomes):
+                        actions.append(outcome.action)
+                    if "retry" in actions:
                         break
-                    if outcomes[-1].action == "dead":
+                    if actions[-1] == "dead":
                         refused = batch[0].unit
                     if batch[-1].ends_unit:
                         noted[batch[-1].seq].wait()
@@ -201,22 +244,25 @@ class HttpDestination:
             return batches_of(lane, self._profile.max_events, self._profile.max_bytes)
         return ([event] for event in lane)
 
-    def _send_batch(self, connection: Connection, events: Sequence[DueEvent]) -> list[Outcome]:
-        """Send events together; those that the answer leaves in doubt one by one, in order."""
+    def _send_batch(self, connection: Connection, events: Sequence[DueEvent]) -> Iterator[Outcome]:
+        """Send events together; those that the answer leaves in doubt one by one, in order.
+
+        Raises: SinkUnavailable, after the outcomes of those that were answered before.
+        """
         if len(events) == 1:
-            return [self._send_one(connection, events[0])]
+            yield self._send_one(connection, events[0])
+            return
         try:
             answer = self._post(connection, events)
         except SinkTransient as error:
-            return [Outcome(event.seq, "retry", None, error.message) for event in events[:1]]
+            yield Outcome(events[0].seq, "retry", None, error.message)
+            return
         known = outcomes_of_batch(events, answer, self._name, datetime.now(UTC), self._profile)
-        outcomes: list[Outcome] = []
         for event in events:
             outcome = known.get(event.seq) or self._send_one(connection, event)
-            outcomes.append(outcome._replace(body=self._masked(outcome.body)))
-            if outcome.action == "retry" and event.seq not in known:
-                break
-        return outcomes
+            yield outcome
+            if outcome.action == "retry" and len(known) < len(events):
+                return
 
     def _send_one(self, connection: Connection, event: DueEvent) -> Outcome:
         limit = self._profile.max_bytes
@@ -227,14 +273,15 @@ class HttpDestination:
             answer = self._post(connection, [event])
         except SinkTransient as error:
             return Outcome(event.seq, "retry", None, error.message)
-        outcome = outcome_of(event.seq, answer, self._name, datetime.now(UTC), self._profile)
-        return outcome._replace(body=self._masked(outcome.body))
+        return outcome_of(event.seq, answer, self._name, datetime.now(UTC), self._profile)
 
     def _post(self, connection: Connection, events: Sequence[DueEvent]) -> Answer:
         body = wrapped([event.body for event in events], self._profile.batch)
-        return connection.post(
-            gzip.compress(body, _GZIP_LEVEL, mtime=0) if self._compress else body
-        )
+        answer = connection.post(self._encoded(body))
+        return answer._replace(location=self._mask(answer.location))
+
+    def _encoded(self, body: bytes) -> bytes:
+        return gzip.compress(body, _GZIP_LEVEL, mtime=0) if self._compress else body
 
     def _count_trouble(self, outcome: Outcome) -> None:
         """Give up on the destination when several events in a row meet trouble and none passes."""
@@ -249,10 +296,8 @@ class HttpDestination:
                 hint="They are kept and sent in a later cycle.",
             )
 
-    def _masked(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+    def _masked(self, outcome: Outcome) -> Outcome:
+        return outcome._replace(body=self._mask(outcome.body))
 
 
 def _credentials(profile: CatalogProfile, token: str) -> tuple[str, str]:
@@ -260,6 +305,26 @@ def _credentials(profile: CatalogProfile, token: str) -> tuple[str, str]:
     if profile.auth == "api_key":
         return "X-API-Key", token
     return "Authorization", f"Bearer {token}"
+
+
+def _probe_path(url: str, endpoint: str, profile: CatalogProfile) -> str:
+    """Give the path of the profile's probe, below the URL without the endpoint."""
+    parts = urlsplit(url)
+    root = parts.path.strip("/").removesuffix(endpoint.strip("/")).strip("/")
+    path, _, asked = profile.probe.partition("?")
+    query = "&".join(filter(None, (asked, parts.query)))
+    return _quoted(f"{root}/{path}".strip("/")) + (f"?{query}" if query else "")
+
+
+def _quoted(path: str) -> str:
+    return "/" + quote(path, safe="/%:@!$&'()*+,;=~-._")
+
+
+def _secrets_of(url: str) -> tuple[str, ...]:
+    """Give what is secret in a URL; a user without a password is a token."""
+    parts = urlsplit(url)
+    alone = parts.username if parts.password is None else None
+    return url_secrets(url) if not alone else (*url_secrets(url), alone, unquote(alone))
 
 
 def _address(name: str, url: str, endpoint: str) -> tuple[Address, str | None]:
@@ -277,7 +342,7 @@ def _address(name: str, url: str, endpoint: str) -> tuple[Address, str | None]:
         )
     base, wanted = parts.path.strip("/"), endpoint.strip("/")
     joined = base if not wanted or base.endswith(wanted) else f"{base}/{wanted}".strip("/")
-    path = "/" + quote(joined, safe="/%:@!$&'()*+,;=~-._")
+    path = _quoted(joined)
     if parts.query:
         path += f"?{parts.query}"
     credentials = None

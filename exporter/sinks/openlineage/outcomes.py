@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Action = Literal["ack", "retry", "dead"]
 
+GENERIC = CatalogProfile("generic")
+
 TRIES_ON_ERROR = 5
 """How often an event is tried that the catalog itself fails on (500)."""
 TRIES_ON_TROUBLE = 20
@@ -75,7 +77,7 @@ def outcome_of(
     answer: Answer,
     destination: str,
     now: datetime,
-    rules: OutcomeRules = CatalogProfile("generic"),  # noqa: B008 - frozen
+    rules: OutcomeRules = GENERIC,
 ) -> Outcome:
     """Say what an answer means for the event.
 
