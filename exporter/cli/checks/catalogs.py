@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin
 
 from exporter.cli.checks.check import Check
+from exporter.cli.checks.limits import can_hold_files
 from exporter.config import profile_of
 from exporter.errors import ConfigError, ExporterError, SinkUnavailable
 from exporter.sinks.openlineage import open_destination
 from exporter.sinks.openlineage.client_config import client_config
 from exporter.sinks.openlineage.client_transport import TransportDestination
+from exporter.sinks.plain_words import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +119,8 @@ def _file(part: str, path: Path) -> Check:
     if path.is_dir():
         raise ConfigError(f"{path} is a folder.", hint="Name a file in it.")
     nearest = next(place for place in (path, *path.parents) if place.exists())
-    if not os.access(nearest, os.W_OK) or (nearest != path and not nearest.is_dir()):
+    is_fit = os.access(nearest, os.W_OK) if nearest == path else can_hold_files(nearest)
+    if not is_fit:
         raise SinkUnavailable(
             f"The file {path} cannot be written.",
             hint=f"Check the permissions of {nearest} for the user that runs the exporter.",
@@ -214,6 +217,7 @@ def _asked(place: _Place, body: bytes | None = None) -> _Answer:
             answer = _read(error)
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
+        reason = reason_of(reason) if isinstance(reason, Exception) else reason
         raise SinkUnavailable(
             f"{place.address} cannot be reached: {reason}.", hint="Is it running, and is url right?"
         ) from error
