@@ -60,10 +60,8 @@ def places_to_search(search: Sequence[Path]) -> list[Path]:
     """
     for folder in search:
         if folder.is_file():
-            raise ConfigError(
-                f"{folder} is a file.",
-                hint=f"Name its folder: --search {plain_path(folder.parent)}",
-            )
+            place = plain_path(folder.parent)
+            raise ConfigError(f"{folder} is a file.", hint=f"Name its folder: --search {place}")
         if not folder.is_dir():
             raise ConfigError(f"There is no folder {folder}.", hint="Correct --search.")
     if search:

@@ -69,8 +69,8 @@ def _of_mlflow(uri: str, around: Surroundings) -> str:
     variable = "MLFLOW_TRACKING_URI"
     if uri and not around.usable_tracking_uri:
         scheme = uri.partition(":")[0] if ":" in uri else ""
-        what = f"{scheme}:" if scheme else f"{uri!r}"
-        what = "a folder of files" if scheme == "file" or "/" in uri and not scheme else what
+        is_folder = scheme == "file" or (not scheme and "/" in uri)
+        what = "a folder of files" if is_folder else f"{scheme}:" if scheme else f"{uri!r}"
         return (
             f"{variable} was not used: it names {what}, which the exporter does not write to. "
             "Name a tracking server (`mlflow server`) or a tracking database."
