@@ -5,9 +5,16 @@ It knows every layer below it; none knows it. Heavy parts are imported by the ve
 
 from __future__ import annotations
 
+import sys
+
 
 def main() -> None:
     """Run `pipeline-exporter`; ends the process with the documented exit code."""
-    from exporter.cli.start import run
+    from exporter.cli.signals import INTERRUPTED, heed_signals
 
+    heed_signals(sys.argv[1:])
+    try:
+        from exporter.cli.start import run
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     run()

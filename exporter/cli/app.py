@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from exporter.cli.exits import INTERRUPTED, show_error
-from exporter.cli.output import say
+from exporter.cli.exits import show_error
+from exporter.cli.signals import INTERRUPTED
 from exporter.errors import ExporterError
 
 if TYPE_CHECKING:
@@ -56,7 +56,6 @@ def _ending(work: Callable[[], int], *, as_json: bool) -> NoReturn:
     except ExporterError as error:
         code = show_error(error, as_json=as_json)
     except KeyboardInterrupt:
-        say("Interrupted.")
         code = INTERRUPTED
     raise typer.Exit(code)
 

@@ -19,9 +19,11 @@ class Surroundings:
     """What the environment says of the sinks: addresses without credentials, and variable names."""
 
     tracking_uri: str = ""
+    tracking_is_secret: bool = False
     lineage_url: str = ""
     lineage_endpoint: str = ""
     variables: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
     @property
     def usable_tracking_uri(self) -> str:
@@ -142,8 +144,12 @@ def _mlflow(around: Surroundings) -> Iterator[str]:
     token = "MLFLOW_TRACKING_TOKEN" in names
     login = not token and {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"} <= names
     yield "  mlflow:"
-    yield "    # MLFLOW_TRACKING_URI"
-    yield f"    tracking_uri: {quoted(uri)}"
+    if around.tracking_is_secret:
+        yield "    # It holds credentials, which stay in the environment."
+        yield "    tracking_uri: ${MLFLOW_TRACKING_URI}"
+    else:
+        yield "    # MLFLOW_TRACKING_URI"
+        yield f"    tracking_uri: {quoted(uri)}"
     yield "    # Either a username and a password, or a token."
     yield f"    {'' if login else '#'}username: ${{MLFLOW_TRACKING_USERNAME}}"
     yield f"    {'' if login else '#'}password: ${{MLFLOW_TRACKING_PASSWORD}}"

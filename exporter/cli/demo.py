@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.cli.context import DRAINING, read_settings, stop_on_signals
-from exporter.cli.local_mlflow import local_mlflow, server_command
+from exporter.cli.context import read_settings
+from exporter.cli.local_mlflow import free_port, local_mlflow, server_command
 from exporter.cli.output import print_json, print_line, say
 from exporter.cli.run import run_cycle, show_errors, show_report
+from exporter.cli.signals import stop_on_signals
 from exporter.errors import ConfigError
 from exporter.sync.clock import Stop
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from exporter.sync.report import CycleReport
 
 _STORE = Path(__file__).parent.parent / "_demo_store"
+_UI_PORT = 5000
 _MARKER = ".made-by-pipeline-exporter-demo"
 _CONFIG = """\
 # Written by `pipeline-exporter demo`; try `pipeline-exporter status -c {file}`.
@@ -40,13 +42,18 @@ state: {{url: {state}}}
 
 
 def run_demo(folder: Path, *, as_json: bool) -> int:
-    """Sync the bundled history into `folder` from nothing, sync again, and say what to open."""
+    """Sync the bundled history into `folder` from nothing, sync again, and say what to open.
+
+    A signal breaks it off, server and all: nothing here is worth waiting for.
+    """
     folder = _fresh(folder)
     database = shutil.copytree(_STORE, folder / "store") / _database()
     stop = Stop()
-    stop_on_signals(stop, DRAINING)
+    signals = stop_on_signals(stop, "demo")
     say("Starting a local MLflow server …")
-    with local_mlflow(folder) as tracking_uri:
+    with local_mlflow(folder, stop) as tracking_uri:
+        if code := signals.exit_code():
+            return code
         config = folder / "exporter.yaml"
         config.write_text(
             _CONFIG.format(
@@ -62,7 +69,11 @@ def run_demo(folder: Path, *, as_json: bool) -> int:
         )
         settings = read_settings(config)
         first = run_cycle(settings, stop)
-        second = run_cycle(settings, stop) if first.exit_code == 0 else None
+        second = None
+        if first.exit_code == 0 and not stop.requested:
+            second = run_cycle(settings, stop)
+    if code := signals.exit_code():
+        return code
     _show(folder, first, second, as_json=as_json)
     return max(first.exit_code, second.exit_code if second is not None else 0)
 
@@ -71,7 +82,9 @@ def _fresh(folder: Path) -> Path:
     """Give an empty folder; one that an earlier demo filled is emptied, any other is left alone."""
     folder = folder.absolute()
     if folder.exists():
-        if not folder.is_dir() or (any(folder.iterdir()) and not (folder / _MARKER).is_file()):
+        if not folder.is_dir():
+            raise ConfigError(f"{folder} is a file.", hint="Name a folder with --folder.")
+        if any(folder.iterdir()) and not (folder / _MARKER).is_file():
             raise ConfigError(
                 f"{folder} is not empty and no earlier demo made it.",
                 hint="Name another folder with --folder.",
@@ -94,7 +107,8 @@ def _database() -> Path:
 
 def _show(folder: Path, first: CycleReport, second: CycleReport | None, *, as_json: bool) -> None:
     program = str(Path(sys.executable).with_name("mlflow"))
-    command = shlex.join([program, *server_command(folder, 5000)])
+    port = free_port(_UI_PORT)
+    command = shlex.join([program, *server_command(folder, port)])
     if as_json:
         print_json(
             {
@@ -114,5 +128,5 @@ def _show(folder: Path, first: CycleReport, second: CycleReport | None, *, as_js
         show_report(second)
         show_errors(second)
     print_line(f"OpenLineage events: {folder / 'events.jsonl'}")
-    print_line("To open the UI at http://127.0.0.1:5000, run:")
+    print_line(f"To open the UI at http://127.0.0.1:{port}, run:")
     print_line(f"  {command}")

@@ -17,7 +17,7 @@ from exporter.sources.mlmd import load_profiles, open_mlmd
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_NAMES = {"metadata.db", "metadata.sqlite"}
+_NAMES = {"metadata.db", "metadata.sqlite", "zenml.db"}
 _MAGIC = b"SQLite format 3\x00"
 _DEPTH = 10
 _FOLDERS = 20_000
@@ -59,13 +59,21 @@ def places_to_search(search: Sequence[Path]) -> list[Path]:
     Raises: ConfigError for a folder that is not there.
     """
     for folder in search:
+        if folder.is_file():
+            place = plain_path(folder.parent)
+            raise ConfigError(f"{folder} is a file.", hint=f"Name its folder: --search {place}")
         if not folder.is_dir():
             raise ConfigError(f"There is no folder {folder}.", hint="Correct --search.")
     if search:
-        return [folder.absolute() for folder in search]
+        return [plain_path(folder) for folder in search]
     home = os.environ.get("HOME")
     zenml = [Path(home) / ".config" / "zenml"] if home else []
     return [Path.cwd(), *(folder for folder in zenml if folder.is_dir())]
+
+
+def plain_path(path: Path) -> Path:
+    """Give a path from the root on, without `..`; other links stay as they are written."""
+    return path.resolve() if ".." in path.parts else path.absolute()
 
 
 def find_stores(places: Sequence[Path]) -> Found:

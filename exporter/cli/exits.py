@@ -19,7 +19,6 @@ from exporter.errors import (
 )
 
 OK, PARTIAL, USAGE, HELD, UNREACHABLE = 0, 1, 2, 3, 4
-INTERRUPTED = 130
 
 # The first class an error is an instance of decides.
 EXIT_CODES: tuple[tuple[type[ExporterError], int], ...] = (

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shlex
+import unicodedata
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from exporter.cli.config_text import Surroundings, config_text
 from exporter.cli.context import log_to_stderr
-from exporter.cli.discover import Found, FoundStore, find_stores, places_to_search
+from exporter.cli.discover import Found, FoundStore, find_stores, places_to_search, plain_path
 from exporter.cli.output import one_line, print_json, print_line, say
+from exporter.config.masking import mask_url, url_secrets
 from exporter.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,6 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DEFAULT_KEY = "default"
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+# Letters that Unicode does not take apart.
+_SPELLED = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ł": "l"})
 
 
 def write_config(path: Path, *, as_json: bool, force: bool, search: Sequence[Path]) -> int:
@@ -27,7 +34,7 @@ def write_config(path: Path, *, as_json: bool, force: bool, search: Sequence[Pat
     Raises: ConfigError when the file is there already, or cannot be written.
     """
     log_to_stderr()
-    path = path.absolute()
+    path = plain_path(path)
     _check_place(path, force=force)
     places = places_to_search(search)
     found = find_stores(places)
@@ -44,26 +51,76 @@ def write_config(path: Path, *, as_json: bool, force: bool, search: Sequence[Pat
 
 def surroundings(environ: Mapping[str, str]) -> Surroundings:
     """Say what the environment tells of MLflow and OpenLineage; credentials are only named."""
-    return Surroundings(
-        tracking_uri=_without_credentials(environ.get("MLFLOW_TRACKING_URI", "")),
-        lineage_url=_web_address(_without_credentials(environ.get("OPENLINEAGE_URL", ""))),
+    variables = frozenset(name for name, value in environ.items() if value)
+    mlflow, lineage = environ.get("MLFLOW_TRACKING_URI", ""), environ.get("OPENLINEAGE_URL", "")
+    around = Surroundings(
+        tracking_uri=_without_credentials(mlflow),
+        tracking_is_secret=_has_credentials(mlflow) and not _web_address(mlflow),
+        lineage_url=_web_address(_without_credentials(lineage)),
         lineage_endpoint=environ.get("OPENLINEAGE_ENDPOINT", ""),
-        variables=frozenset(name for name, value in environ.items() if value),
+        variables=variables,
+    )
+    notes = (_of_mlflow(mlflow, around), _of_lineage(lineage, around))
+    return replace(around, notes=tuple(note for note in notes if note))
+
+
+def _of_mlflow(uri: str, around: Surroundings) -> str:
+    """Say what of MLFLOW_TRACKING_URI does not stand in the file, and why; '' for nothing."""
+    variable = "MLFLOW_TRACKING_URI"
+    if uri and not around.usable_tracking_uri:
+        scheme = uri.partition(":")[0] if ":" in uri else ""
+        is_folder = scheme == "file" or (not scheme and "/" in uri)
+        what = "a folder of files" if is_folder else f"{scheme}:" if scheme else f"{uri!r}"
+        return (
+            f"{variable} was not used: it names {what}, which the exporter does not write to. "
+            "Name a tracking server (`mlflow server`) or a tracking database."
+        )
+    if around.tracking_is_secret:
+        return (
+            f"{variable} holds credentials: the file refers to the variable, so keep it set "
+            "where the exporter runs."
+        )
+    names = {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}
+    if not _has_credentials(uri) or names <= around.variables:
+        return ""
+    return (
+        f"{variable}: its credentials were left out; set MLFLOW_TRACKING_USERNAME and "
+        "MLFLOW_TRACKING_PASSWORD."
     )
 
 
+def _of_lineage(url: str, around: Surroundings) -> str:
+    if url and not around.lineage_url:
+        return "OPENLINEAGE_URL was not used: it is no http:// or https:// address."
+    if not _has_credentials(url) or "OPENLINEAGE_API_KEY" in around.variables:
+        return ""
+    return "OPENLINEAGE_URL: its credentials were left out; set OPENLINEAGE_API_KEY."
+
+
 def stack_keys(stores: Sequence[FoundStore]) -> list[str]:
-    """Name the stacks: by their active stack where known; a name taken twice gets a number."""
-    keys: list[str] = []
-    for store in stores:
-        wanted = store.active_stack or _DEFAULT_KEY
-        wanted = wanted if wanted.isprintable() and wanted.strip() else _DEFAULT_KEY
-        wanted = wanted[:200]
+    """Name the stacks: by their active stack where known, else by their folder.
+
+    Active stacks have the first choice; a name taken twice gets a number.
+    """
+    keys: dict[int, str] = {}
+    names = [_fit(store.active_stack or "") for store in stores]
+    for place, name in enumerate(names):
+        if name and name not in keys.values():
+            keys[place] = name
+    for place, (name, store) in enumerate(zip(names, stores, strict=True)):
+        if place in keys:
+            continue
+        folder = store.path.parent.name
+        wanted = name or ("" if _UUID.fullmatch(folder) else _fit(folder)) or _DEFAULT_KEY
         key, number = wanted, 2
-        while key in keys:
+        while key in keys.values():
             key, number = f"{wanted}-{number}", number + 1
-        keys.append(key)
-    return keys
+        keys[place] = key
+    return [keys[place] for place in range(len(stores))]
+
+
+def _fit(name: str) -> str:
+    return name[:200] if name.isprintable() and name.strip() else ""
 
 
 def _check_place(path: Path, *, force: bool) -> None:
@@ -97,7 +154,9 @@ def _write(path: Path, text: str, *, force: bool) -> None:
 
 
 def _repository_name(path: Path) -> str:
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.parent.name).strip("-.")
+    letters = unicodedata.normalize("NFKD", path.parent.name.translate(_SPELLED))
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-.")
     return name[:100] or _DEFAULT_KEY
 
 
@@ -107,7 +166,12 @@ def _without_credentials(url: str) -> str:
     if not separator:
         return ""
     authority, slash, path = rest.partition("/")
-    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+    return mask_url(f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}")
+
+
+def _has_credentials(url: str) -> bool:
+    authority = url.partition("://")[2].partition("/")[0]
+    return "@" in authority or bool(url_secrets(url))
 
 
 def _web_address(url: str) -> str:
@@ -128,6 +192,7 @@ def _to_json(
         "stores": [_store_to_json(key, store) for key, store in stacks],
         "skipped": [{"path": str(file), "reason": reason} for file, reason in found.skipped],
         "stopped_early": found.stopped_early,
+        "notes": list(around.notes),
         "mlflow": around.usable_tracking_uri or None,
         "openlineage": around.lineage_url or None,
     }
@@ -162,9 +227,11 @@ def _tell(
         say(one_line(f"not used: {file}: {reason}"))
     if found.stopped_early:
         say("There is too much to search; name the right folder with --search.")
+    for note in around.notes:
+        say(one_line(note))
     if not stacks:
         print_line(f"No store was found below {', '.join(map(str, places))}.")
         print_line("Put yours into `source`, or name its folder with --search.")
     print_line(f"MLflow: {around.usable_tracking_uri or 'none; set sinks.mlflow'}")
     print_line(f"OpenLineage: {around.lineage_url or 'a file'}")
-    print_line(f"Wrote {path}. Next: pipeline-exporter doctor -c {path}")
+    print_line(f"Wrote {path}. Next: pipeline-exporter doctor -c {shlex.quote(str(path))}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.cli.context import DRAINING, mask, read_settings, stop_on_signals
+from exporter.cli.context import mask, read_settings
 from exporter.cli.output import one_line, print_json, print_table, say
 from exporter.cli.progress import shown_progress
+from exporter.cli.signals import stop_on_signals
 from exporter.sync.clock import Stop
 from exporter.sync.engine import Engine
 
@@ -23,7 +24,7 @@ def run_once(config: Path | None, *, as_json: bool, full: bool, repair: bool) ->
     """Run one cycle, show its summary and give the exit code."""
     settings = read_settings(config)
     stop = Stop()
-    stop_on_signals(stop, DRAINING)
+    stop_on_signals(stop, "run")
     report = run_cycle(settings, stop, full=full, repair=repair)
     if as_json:
         print_json(report.to_json())

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from exporter.cli.context import read_settings, stop_on_signals
+from exporter.cli.context import read_settings
+from exporter.cli.signals import stop_on_signals
 from exporter.service import Service
 from exporter.sync.clock import Stop
 
@@ -19,5 +20,5 @@ def serve_forever(config: Path | None, *, migrate: bool) -> int:
     settings = read_settings(config, is_service=True)
     log = structlog.stdlib.get_logger("exporter")
     stop = Stop()
-    stop_on_signals(stop)
+    stop_on_signals(stop, "serve")
     return Service(settings, stop, log, migrate=migrate).run()

@@ -8,8 +8,9 @@ import traceback
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from exporter.cli.exits import INTERRUPTED, PARTIAL, show_error, show_failure
+from exporter.cli.exits import PARTIAL, show_error, show_failure
 from exporter.cli.output import flush, print_line, say
+from exporter.cli.signals import INTERRUPTED, ignore_signals
 from exporter.errors import ExporterError
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     except ExporterError as error:
         code = show_error(error, as_json=False)
     except KeyboardInterrupt:
-        say("Interrupted.")
         code = INTERRUPTED
+    ignore_signals()
     sys.exit(code)
 
 
@@ -50,7 +51,6 @@ def _run(words: list[str]) -> int:
     except usage_error as error:
         return _wrong_usage(error, words)
     except typer.Abort:
-        say("Interrupted.")
         return INTERRUPTED
     return code if isinstance(code, int) else 0
 

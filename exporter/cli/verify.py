@@ -5,11 +5,12 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from exporter.cli.context import mask, read_settings, stop_on_signals
+from exporter.cli.context import mask, read_settings
 from exporter.cli.difference_text import difference_text
 from exporter.cli.exits import PARTIAL, exit_code
 from exporter.cli.output import JsonWithList, one_line, print_line, say
 from exporter.cli.progress import shown_progress
+from exporter.cli.signals import stop_on_signals
 from exporter.errors import ExporterError
 from exporter.sync.clock import Stop
 from exporter.sync.verify_report import total
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 _SHOWN_OF_A_RUN = 20
 _SHOWN_ERRORS = 20
-_STOPPING = "Stopping after the runs under way."
 
 
 def verify(
@@ -37,7 +37,7 @@ def verify(
     """Compare, show the differences as they are found, and give the exit code."""
     settings = read_settings(config)
     stop = Stop()
-    stop_on_signals(stop, _STOPPING)
+    stop_on_signals(stop, "verify")
     work = Verification(settings, pipelines, stacks, sizes_only=sizes_only, stop=stop)
     with shown_progress() as progress:
         work.progress = progress

@@ -20,7 +20,7 @@ from exporter.config.references import (
     secret_file_reader,
 )
 from exporter.config.resources import yaml_error
-from exporter.config.settings import Settings
+from exporter.config.settings import At, Settings
 from exporter.config.shape import names_at
 from exporter.errors import ConfigError
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 DEFAULT_NAME = "exporter.yaml"
+_CONFIG = "EXPORTER_CONFIG"
 _SECTIONS_WITH_SECRETS = frozenset({"sinks", "state"})
 
 
@@ -40,17 +41,22 @@ def find_config(
 
     Raises: ConfigError if it is not there, saying how to get one.
     """
-    named = path or (os.environ if environ is None else environ).get("EXPORTER_CONFIG")
+    named = path or (os.environ if environ is None else environ).get(_CONFIG)
     file = Path(named or DEFAULT_NAME).expanduser()
-    if file.is_file():
+    if file.exists() and not file.is_dir():  # a pipe or a device can be read as well
         return file
     what = "is a folder" if file.is_dir() else "does not exist"
     raise ConfigError(
-        f"The configuration file {file} {what}.",
+        f"The configuration file {_shown(file, path, named)} {what}.",
         hint=f"Name one with --config or EXPORTER_CONFIG"
         f"{', add its file name' if file.is_dir() else ''}, or write one with "
         "`pipeline-exporter init`.",
     )
+
+
+def _shown(file: Path, path: str | Path | None, named: str | Path | None) -> str:
+    """Name a file, and the variable that named it."""
+    return f"{file} (of {_CONFIG})" if named and not path else str(file)
 
 
 def load_settings(
@@ -71,19 +77,21 @@ def load_settings(
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        named = (os.environ if environ is None else environ).get(_CONFIG)
         raise ConfigError(
-            f"The configuration file {file} cannot be read: {reason}.",
+            f"The configuration file {_shown(file, path, named)} cannot be read: {reason}.",
             hint="Check its permissions and its encoding.",
         ) from error
     tree, lines, problems = _parse(text, file)
+    # What is no regular file, such as the shell's <(…), lies in no folder that paths start at.
     settings = _checked(
         tree,
-        folder=file.resolve().parent,
+        folder=file.resolve().parent if file.is_file() else Path.cwd(),
         environ=os.environ if environ is None else environ,
         need_secrets=need_secrets,
         told=_Told(str(file), lines, problems),
     )
-    settings._file = file.resolve()  # noqa: SLF001 - where it came from is known here only
+    settings._file = file.resolve() if file.is_file() else file  # noqa: SLF001 - where it came from is known here only
     return settings
 
 
@@ -226,6 +234,9 @@ _ADVICE = {
 def _problem(detail: ErrorDetails) -> Problem:
     """Say in the user's words what pydantic found; values, which may be secrets, are left out."""
     place: Place = tuple(detail["loc"])
+    cause = detail.get("ctx", {}).get("error")
+    if isinstance(cause, At):
+        place += cause.place
     if detail["type"] == "extra_forbidden":
         return Problem(place, _unknown(place))
     advice = _ADVICE.get(detail["type"])
@@ -258,8 +269,9 @@ def _parse(text: str, file: Path) -> tuple[dict[str, Tree], dict[Place, int], li
     except RecursionError as error:
         raise ConfigError(f"{file} is nested too deeply or contains itself.") from error
     if not isinstance(tree, dict):
+        what = "holds no settings" if tree is None else "must be a mapping, `name: value` lines"
         raise ConfigError(
-            f"{file} holds no settings.",
+            f"{file} {what}.",
             hint="`pipeline-exporter init` writes a commented file to start from.",
         )
     return tree, lines, problems

@@ -6,7 +6,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from exporter.config.shape import kind_at, names_at
+from exporter.config.shape import all_places, kind_at, names_at
 from exporter.config.urls import anchored_path
 
 if TYPE_CHECKING:
@@ -169,6 +169,8 @@ def _place(variable: str) -> Place:
 
 def _meant(place: Place) -> str | None:
     """Give the variable's name that a place of no setting was probably meant to have."""
+    if single := _with_single_underscores(place):
+        return single
     first, rest = str(place[0]), [str(step) for step in place[1:]]
     known = names_at(())
     near = difflib.get_close_matches(first, known, n=1, cutoff=0.75)
@@ -176,6 +178,19 @@ def _meant(place: Place) -> str | None:
         near = [name for name in known if first.startswith(f"{name}_")]
         rest = [first.removeprefix(f"{name}_") for name in near] + rest
     return "__".join([*near[:1], *rest]).upper() if near else None
+
+
+def _with_single_underscores(place: Place) -> str | None:
+    """Give the name of a setting that is written with one underscore for two: STATE_URL."""
+    written = "_".join(map(str, place))
+    numbers = re.findall(r"(?<=_)\d+(?=_|$)", written)
+    plain = re.sub(r"(?<=_)\d+(?=_|$)", "0", written)
+    for known in all_places():
+        if "_".join(map(str, known)) == plain and len(known) > 1:
+            left = iter(numbers)
+            steps = [next(left, "0") if isinstance(step, int) else step for step in known]
+            return "__".join(steps).upper()
+    return None
 
 
 def _flow(text: str) -> Tree:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -175,11 +175,21 @@ def _shown(value: Mapping[str, Any]) -> Any:  # Any: JSON values
     return json.loads(Masker(tree_secrets(value))(json.dumps(dict(value), default=str)))
 
 
-def _distinct(what: str, names: list[str]) -> None:
+class At(ValueError):  # noqa: N818 - reads as the place it names
+    """What is wrong with a setting that only its neighbours show, and which setting it is."""
+
+    def __init__(self, place: tuple[str | int, ...], text: str) -> None:
+        super().__init__(text)
+        self.place = place
+
+
+def _distinct(what: str, names: list[str], place: Callable[[int], tuple[str | int, ...]]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(
-            f"there is more than one {what} {', '.join(map(repr, twice))}: each needs its own"
+        last = max(number for number, name in enumerate(names) if name in twice)
+        raise At(
+            place(last),
+            f"there is more than one {what} {', '.join(map(repr, twice))}: each needs its own",
         )
 
 
@@ -331,10 +341,12 @@ class SinkSettings(Section):
 
     @model_validator(mode="after")
     def _names_and_places_differ(self) -> Self:
-        _distinct("destination named", [sink.name for sink in self.openlineage])
+        names = [sink.name for sink in self.openlineage]
+        _distinct("destination named", names, lambda i: ("openlineage", i, "name"))
+        of = [i for i, sink in enumerate(self.openlineage) if sink.url is not None]
         urls = [sink.url.get_secret_value() for sink in self.openlineage if sink.url is not None]
-        places = [url.rstrip("/") for url in urls]
-        _distinct("destination with the URL", [mask_url(place) for place in places])
+        places = [mask_url(url.rstrip("/")) for url in urls]
+        _distinct("destination with the URL", places, lambda i: ("openlineage", of[i], "url"))
         return self
 
 
@@ -398,17 +410,19 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _one_source_is_one_stack(self) -> Self:
-        _distinct("stack with the key", [stack.key for stack in self.stacks])
+        names = [stack.key for stack in self.stacks]
+        _distinct("stack with the key", names, lambda i: ("stacks", i, "key"))
         keys: dict[str, str] = {}
-        for stack in self.stacks:
+        for number, stack in enumerate(self.stacks):
             source = stack.source.get_secret_value()
             if source.startswith(_READ_BACK):
                 continue  # an MLflow holds many stacks, each under its key
             place = same_place(source)
             if place in keys:
-                raise ValueError(
+                raise At(
+                    ("stacks", number, "source"),
                     f"stacks {keys[place]!r} and {stack.key!r} read the same source: "
-                    "one source is one stack, remove one of them"
+                    "one source is one stack, remove one of them",
                 )
             keys[place] = stack.key
         return self

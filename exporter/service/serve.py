@@ -53,6 +53,10 @@ class Service:
 
         Raises: SchemaTooOld, SchemaTooNew, ConfigError, which a schedule does not cure.
         """
+        if self._stop.requested:  # a signal came while the process started
+            self._log.info("stopping")
+            self._log.info("stopped")
+            return 0
         try:
             self._check_state()
         except StateUnavailable as error:

@@ -13,8 +13,10 @@ from support.command import write_zenml_config
 from support.here import Told
 from support.mlflow_server import MlflowServer
 from support.openlineage_server import LineageServer
+from support.postgres import with_database
 from support.zenml_stores import recorded_store
 
+from exporter.cli.checks import sinks
 from exporter.ledger.migrate import HEAD
 
 Check = dict[str, Any]  # Any: JSON values
@@ -98,6 +100,26 @@ def test_an_mlflow_out_of_reach_is_exit_4(here: Path, told: Told) -> None:
     assert found["hint"]
 
 
+def test_an_mlflow_that_never_answers_is_exit_4_in_time(
+    here: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sinks, "_SERVER_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        write_zenml_config(here, sinks=f"{{mlflow: {{tracking_uri: '{url}'}}}}")
+        found = _part(told, "mlflow", code=4)
+    assert found["message"].startswith(f"MLflow at {url} gave no answer in")
+
+
+def test_an_mlflow_database_that_is_not_there_says_why(
+    here: Path, told: Told, postgres_server: str
+) -> None:
+    uri = with_database(postgres_server, "no_such_database")
+    write_zenml_config(here, sinks=f"{{mlflow: {{tracking_uri: '{uri}'}}}}")
+    assert 'database "no_such_database" does not exist' in _part(told, "mlflow", code=4)["message"]
+    assert told("doctor").err == ""
+
+
 def test_a_catalog_that_answers_is_fine_and_gets_no_event(
     here: Path, told: Told, lineage_server: LineageServer
 ) -> None:
@@ -126,6 +148,30 @@ def test_an_events_file_in_the_wrong_place_is_told(here: Path, told: Told) -> No
     (here / "wall").write_text("")
     write_zenml_config(here, sinks="{openlineage: [{name: events, url: wall/events.jsonl}]}")
     assert "cannot be written" in _part(told, "openlineage events", code=4)["message"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+def test_an_events_file_where_no_folder_can_be_made_is_told(here: Path, told: Told) -> None:
+    sinks = "{openlineage: [{name: events, url: 'file:///proc/nope/events.jsonl'}]}"
+    write_zenml_config(here, sinks=sinks)
+    assert "cannot be written" in _part(told, "openlineage events", code=4)["message"]
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://127.0.0.1:{port}", "nobody listens there"),
+        ("http://no-such-host.invalid", "there is no such host"),
+        ("https://127.0.0.1:{open}", "it does not speak TLS; try http://"),
+    ],
+)
+def test_why_a_catalog_is_out_of_reach_is_told_in_plain_words(
+    url: str, says: str, here: Path, told: Told, lineage_server: LineageServer
+) -> None:
+    here_open = lineage_server.url.rpartition(":")[2]
+    place = url.format(port=_closed_port(), open=here_open)
+    write_zenml_config(here, sinks=f"{{openlineage: [{{name: catalog, url: '{place}'}}]}}")
+    assert says in _part(told, "openlineage catalog", code=4)["message"]
 
 
 def test_moved_artifacts_are_told_with_the_rewriting_that_finds_them(

@@ -201,7 +201,7 @@ def test_a_second_signal_ends_a_run_at_once(
         wait_until(lambda: len(lineage_server.seen) >= 1, what="an event under way")
         process.send_signal(number)
         assert process.stderr is not None
-        assert "a second signal stops at once" in process.stderr.readline()
+        assert "a second or more after the first" in process.stderr.readline()
         process.send_signal(number)  # the same wish, told to the process and to its group
         time.sleep(1.5)
         assert process.poll() is None

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import socketserver
 import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from support.mlflow_faults import Reply, error_reply, scripted_server
@@ -49,6 +53,7 @@ def api_at(url: str, *, timeout_s: float = 5.0) -> tuple[RestApi, list[float]]:
         (error_reply(400, "X", "The run must be in the 'active' state. Is deleted."), InactiveRun),
         (error_reply(400, "BAD_REQUEST", "(sqlite3.IntegrityError) UNIQUE"), SinkTransient),
         (error_reply(400, "BAD_REQUEST", "(psycopg.errors.UniqueViolation) dup"), SinkTransient),
+        (Reply(400, b"Bad Request", (("Content-Type", "text/html"),)), SinkUnavailable),
         (error_reply(401), SinkUnavailable),
         (error_reply(403), SinkUnavailable),
         (error_reply(404, "RESOURCE_DOES_NOT_EXIST"), MissingResource),
@@ -204,9 +209,35 @@ def test_a_login_page_is_not_an_mlflow() -> None:
 def test_https_to_a_port_without_tls_is_unavailable() -> None:
     with scripted_server(Reply()) as server:
         sink = MlflowSink(server.url.replace("http://", "https://"))
-        with pytest.raises(SinkUnavailable):
+        with pytest.raises(SinkUnavailable, match="does not speak TLS; try http://"):
             sink.check()
         sink.close()
+
+
+@contextmanager
+def _greeting_server(greeting: bytes) -> Iterator[str]:
+    """Run a server that speaks first and speaks no HTTP, as NATS and Redis do."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(greeting)
+            self.request.recv(65_536)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_something_that_speaks_no_http_is_not_an_mlflow() -> None:
+    with _greeting_server(b'INFO {"server_id": "x"}\r\n') as url:
+        api, pauses = api_at(url)
+        with pytest.raises(SinkUnavailable, match="does not answer as an MLflow server") as caught:
+            api.version()
+        api.close()
+    assert pauses == []
+    assert caught.value.hint == "Is sinks.mlflow.tracking_uri right?"
+    assert "INFO" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,10 @@ def test_a_mistake_in_a_variable_names_the_variable() -> None:
         ("EXPORTER_REPOSITRY", "EXPORTER_REPOSITORY"),
         ("EXPORTER_STAET__URL_FILE", "EXPORTER_STATE__URL"),
         ("EXPORTER_SINKS_MLFLOW__TRACKING_URI", "EXPORTER_SINKS__MLFLOW__TRACKING_URI"),
+        ("EXPORTER_STATE_URL", "EXPORTER_STATE__URL"),
+        ("EXPORTER_STATE_URL_FILE", "EXPORTER_STATE__URL"),
+        ("EXPORTER_SINKS_MLFLOW_TRACKING_URI", "EXPORTER_SINKS__MLFLOW__TRACKING_URI"),
+        ("EXPORTER_STACKS_2_SOURCE", "EXPORTER_STACKS__2__SOURCE"),
     ],
 )
 def test_a_variable_that_misspells_a_setting_is_told(variable: str, meant: str) -> None:

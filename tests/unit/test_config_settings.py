@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -252,7 +253,15 @@ def test_keys_and_destinations_have_names_of_their_own() -> None:
         ("repository: [a\nstacks: x: y", ":2:7 is not YAML"),
         ("repository: acme\nrepository: other\nstacks: []", ":2: repository: is written twice"),
         ("", "holds no settings"),
-        ("- a", "holds no settings"),
+        ("- a", "must be a mapping"),
+        ("acme", "must be a mapping"),
+        (
+            (
+                "repository: acme\nstacks:\n  - key: a\n    source: mlmd+sqlite:////a.db\n"
+                "  - source: mlmd+sqlite:////b.db\n    key: a\n"
+            ),
+            ":6: stacks[1].key: there is more than one stack with the key 'a'",
+        ),
         ("a: &x [*x]", "nested too deeply or contains itself"),
         ("a: !!python/object:os.system x", "is not YAML"),
     ],
@@ -263,6 +272,28 @@ def test_a_file_that_is_no_settings_says_where(tmp_path: Path, text: str, told: 
         load_settings(file, environ={})
     assert str(file) in str(caught.value)
     assert told in str(caught.value)
+
+
+def test_what_can_be_read_is_a_configuration_file_too(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"repository: acme\nstacks: [{key: a, source: 'mlmd+sqlite:///a.db'}]\n")
+    os.close(writer)
+    try:
+        settings = load_settings(f"/dev/fd/{reader}", environ={})
+    finally:
+        os.close(reader)
+    assert settings.stacks[0].source.get_secret_value() == f"mlmd+sqlite:///{Path.cwd()}/a.db"
+    with pytest.raises(ConfigError, match="/dev/null holds no settings"):
+        load_settings("/dev/null", environ={})
+
+
+def test_a_file_that_the_environment_names_is_told_with_the_variable(tmp_path: Path) -> None:
+    named = {"EXPORTER_CONFIG": str(tmp_path / "gone.yaml")}
+    with pytest.raises(ConfigError, match=r"gone\.yaml \(of EXPORTER_CONFIG\) does not exist"):
+        load_settings(environ=named)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(tmp_path / "other.yaml", environ=named)
+    assert "(of EXPORTER_CONFIG)" not in caught.value.message
 
 
 def test_a_file_that_is_not_text_says_so(tmp_path: Path) -> None:

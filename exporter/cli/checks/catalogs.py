@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from exporter.cli.checks.check import Check
+from exporter.cli.checks.limits import can_hold_files
 from exporter.config import profile_of
 from exporter.errors import ConfigError, ExporterError, SinkUnavailable
 from exporter.sinks.openlineage import FileDestination, HttpDestination, open_destination
@@ -66,7 +67,8 @@ def _file(part: str, path: Path) -> Check:
     if path.is_dir():
         raise ConfigError(f"{path} is a folder.", hint="Name a file in it.")
     nearest = next(place for place in (path, *path.parents) if place.exists())
-    if not os.access(nearest, os.W_OK) or (nearest != path and not nearest.is_dir()):
+    is_fit = os.access(nearest, os.W_OK) if nearest == path else can_hold_files(nearest)
+    if not is_fit:
         raise SinkUnavailable(
             f"The file {path} cannot be written.",
             hint=f"Check the permissions of {nearest} for the user that runs the exporter.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from exporter.cli.checks.catalogs import check_destination
 from exporter.cli.checks.check import Check
+from exporter.cli.checks.limits import done_in_time
 from exporter.errors import ExporterError, SinkError, SinkUnavailable
 from exporter.sync.engine import open_mlflow
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from exporter.config import Settings
 
+_SERVER_S = 10.0
+_DATABASE_S = 30.0  # MLflow tries twice, and looks through its tables
 _DRIVERS = {
     "s3": "boto3",
     "gs": "google.cloud.storage",
@@ -52,22 +55,36 @@ def _mlflow(settings: Settings, uri: str) -> Iterator[Check]:
     except ExporterError as error:
         yield Check.problem("mlflow", error)
         return
+    found: list[Check] = []
+
+    def ask() -> None:
+        try:
+            found.append(Check.ok("mlflow", f"version {sink.check()} at {shown}"))
+            found.append(_artifact_root(sink.artifact_root(), is_server=uri.startswith("http")))
+        finally:
+            sink.close()
+
+    shown = uri.rpartition("@")[2]
+    limit_s = _SERVER_S if uri.startswith("http") else _DATABASE_S
     try:
-        version = sink.check()
-        yield Check.ok("mlflow", f"version {version} at {uri.rpartition('@')[2]}")
-        yield _artifact_root(sink.artifact_root(), is_server=uri.startswith("http"))
+        if not done_in_time(ask, limit_s):
+            sink.break_off()
+            raise SinkUnavailable(
+                f"MLflow at {shown} gave no answer in {limit_s:.0f} s.",
+                hint="Does it hang, and is sinks.mlflow.tracking_uri right?",
+            )
     except SinkError as error:
         if error.context.get("missing"):
-            yield Check.warning(
-                "mlflow",
-                "its database holds no MLflow yet",
-                "The first `run` creates it; is it right?",
+            found.append(
+                Check.warning(
+                    "mlflow",
+                    "its database holds no MLflow yet",
+                    "The first `run` creates it; is it right?",
+                )
             )
-            return
-        unavailable = SinkUnavailable(error.message, hint=error.hint)
-        yield Check.problem("mlflow", unavailable)
-    finally:
-        sink.close()
+        else:
+            found.append(Check.problem("mlflow", SinkUnavailable(error.message, hint=error.hint)))
+    yield from found
 
 
 def _artifact_root(root: str | None, *, is_server: bool) -> Check:

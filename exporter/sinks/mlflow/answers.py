@@ -20,9 +20,7 @@ _CREDENTIALS_HINT = (
     "Set sinks.mlflow username and password or token, or MLFLOW_TRACKING_USERNAME and "
     "MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN."
 )
-_ADDRESS_HINT = (
-    "Check sinks.mlflow.tracking_uri: it must be the address of an MLflow tracking server."
-)
+_ADDRESS_HINT = "Is sinks.mlflow.tracking_uri right?"
 _DELETED_HINT = "It was deleted in MLflow; `pipeline-exporter run --repair` brings it back."
 _MESSAGE_LENGTH = 500
 # Two writers that log one new dataset at once: MLflow 3.17.2 answers the later one with HTTP 400.
@@ -71,14 +69,16 @@ def json_of(answer: Answer, what: str, address: str) -> dict[str, Any]:  # Any: 
     if answer.status == 200 and isinstance(parsed, dict):
         return parsed
     spoken = isinstance(parsed, dict) and "error_code" in parsed
-    if answer.status < 400 or (not spoken and answer.status in {404, 405}):
+    if answer.status < 400 or (not spoken and answer.status in {400, 404, 405}):
         seen = answer.content_type.partition(";")[0] or "no content type"
-        raise SinkUnavailable(
-            f"{address} does not answer as MLflow does ({what}: HTTP {answer.status}, {seen}).",
-            hint=_ADDRESS_HINT,
-            status=answer.status,
-        )
+        raise not_mlflow(address, f"{what}: HTTP {answer.status}, {seen}", status=answer.status)
     raise error_of(answer, what, address)
+
+
+def not_mlflow(address: str, said: str, **context: object) -> SinkUnavailable:
+    """Give the error for something else that listens at the address."""
+    message = f"{address} does not answer as an MLflow server ({said})."
+    return SinkUnavailable(message, hint=_ADDRESS_HINT, **context)
 
 
 def error_of(answer: Answer, what: str, address: str) -> SinkError:

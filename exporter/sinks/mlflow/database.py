@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -30,6 +31,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from exporter.config.masking import mask_url
 from exporter.errors import SinkTransient, SinkUnavailable
 from exporter.sinks.mlflow.answers import Answer, MissingResource, error_of
 from exporter.sinks.mlflow.api import OURS_TAG, CreatedRun, ExperimentState
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 _PAGE = 1_000
 _NO_FOLDER = "mlflow-artifacts:/"
 _TRIES_TO_OPEN = 2
+_LONGEST_REASON = 300
 _DELAYS_S = (0.0, 0.2, 1.0)  # before each further try
 
 
@@ -371,8 +374,9 @@ class DatabaseApi:
             raise self._unavailable(error) from error
 
     def _unavailable(self, error: Exception) -> SinkUnavailable:
-        """Say that the database is out of reach; messages of drivers may show the URL."""
-        said = f": {error.message}" if isinstance(error, MlflowException) else ""
+        """Say that the database is out of reach, and why, without the password of its URL."""
+        said = _said(error)
+        said = f": {said}" if said else ""
         return SinkUnavailable(
             f"MLflow's database {self._shown} cannot be used ({type(error).__name__}{said}).",
             hint="Is it running, and is sinks.mlflow.tracking_uri right?",
@@ -381,13 +385,31 @@ class DatabaseApi:
 
 @contextmanager
 def _few_tries() -> Iterator[None]:
-    """Let MLflow open a database with two tries instead of ten, which took minutes."""
+    """Let MLflow open a database with two tries instead of ten, which took minutes.
+
+    What it logs of each is left out: the error says it.
+    """
     before = db_utils.MAX_RETRY_COUNT
     db_utils.MAX_RETRY_COUNT = _TRIES_TO_OPEN
+    log = logging.getLogger(db_utils.__name__)
+    was_silent, log.disabled = log.disabled, True
     try:
         yield
     finally:
         db_utils.MAX_RETRY_COUNT = before
+        log.disabled = was_silent
+
+
+def _said(error: Exception) -> str:
+    """Give the words of the driver, the part behind its last severity, in one line."""
+    cause: BaseException = error
+    while not isinstance(cause, DBAPIError) and cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, DBAPIError) and cause.orig is not None:
+        words = cause.orig.args[-1] if cause.orig.args else cause.orig
+        text = " ".join(str(words).split())
+        return mask_url(text.rpartition("FATAL: ")[2].strip())[:_LONGEST_REASON]
+    return str(error.message) if isinstance(error, MlflowException) else ""
 
 
 def _artifact_root(url: str) -> str:

@@ -12,13 +12,20 @@ from urllib.parse import quote, urlsplit
 import orjson
 
 from exporter.errors import SinkRateLimited, SinkTransient, SinkUnavailable
-from exporter.sinks.mlflow.answers import AlreadyExists, MissingResource, error_of, json_of
+from exporter.sinks.mlflow.answers import (
+    AlreadyExists,
+    MissingResource,
+    error_of,
+    json_of,
+    not_mlflow,
+)
 from exporter.sinks.mlflow.api import OURS_TAG, CreatedRun, ExperimentState
 from exporter.sinks.mlflow.bindings import FoundDataset, FoundRun
 from exporter.sinks.mlflow.foreign import fetch_file, list_foreign, read_foreign, store_file
 from exporter.sinks.mlflow.rest_models import RestModels, RestRegistry
 from exporter.sinks.mlflow.transport import (
     Connection,
+    NotHttp,
     NotSent,
     NotTrusted,
     OutcomeUnknown,
@@ -64,6 +71,7 @@ class RestApi:
         self._lock = threading.Lock()
         self._connections: list[Connection] = []
         self._broken_off = False
+        self._has_answered = False
         self._silent = 0  # tries in a row that timed out, of all threads
         self.models = RestModels(self._ask)
         self.registry = RestRegistry(self._ask)
@@ -402,6 +410,7 @@ class RestApi:
                     unclear=True,
                 ) from error
             self._silent = 0
+            self._has_answered = True
             if answer.status < 400:
                 return answer
             failure = error_of(answer, what, self._address.shown)
@@ -451,11 +460,17 @@ class RestApi:
             ) from error
 
     def _unless_broken_off(self, one_try: Callable[[], Answer], what: str) -> Answer:
-        """Try once; raise SinkUnavailable where `break_off` came before or meanwhile."""
+        """Try once.
+
+        Raises: SinkUnavailable where `break_off` came before or meanwhile, or where something that
+        has never answered as a server of HTTP does speaks another language.
+        """
         try:
             if not self._broken_off:
                 return one_try()
-        except OutcomeUnknown:
+        except OutcomeUnknown as error:
+            if isinstance(error, NotHttp) and not self._has_answered:
+                raise not_mlflow(self._address.shown, f"{what}: {error}") from error
             if not self._broken_off:
                 raise
         raise SinkUnavailable(

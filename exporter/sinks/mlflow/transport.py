@@ -26,6 +26,7 @@ from urllib.parse import unquote, urlsplit
 
 from exporter.errors import ConfigError, CorruptArtifact
 from exporter.sinks.mlflow.answers import Answer
+from exporter.sinks.plain_words import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,6 +48,10 @@ class NotTrusted(NotSent):
 
 class OutcomeUnknown(Exception):  # noqa: N818 - reads as the event at the call site
     """The connection broke after sending began: the server may have acted."""
+
+
+class NotHttp(OutcomeUnknown):
+    """What answered does not speak HTTP."""
 
 
 class Streamed(NamedTuple):
@@ -189,8 +194,12 @@ class Connection:
         connection = self._connected()
         try:
             return self._exchange(connection, method, path, body, headers)
+        except http.client.RemoteDisconnected as error:  # a bad status line to the library
+            raise OutcomeUnknown(reason_of(error)) from error
+        except http.client.BadStatusLine as error:
+            raise NotHttp(reason_of(error)) from error
         except (OSError, http.client.HTTPException) as error:
-            raise OutcomeUnknown(_reason(error)) from error
+            raise OutcomeUnknown(reason_of(error)) from error
         finally:
             if self._socket is connection and self._last_used == 0.0:
                 self.close()
@@ -208,7 +217,7 @@ class Connection:
             body = b"" if response.status == 200 else response.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise OutcomeUnknown(_reason(error)) from error
+            raise OutcomeUnknown(reason_of(error)) from error
         return _answer(response, body)
 
     def blocks(self) -> Iterator[bytes]:
@@ -218,7 +227,7 @@ class Connection:
             try:
                 block = response.read(_BLOCK)
             except (OSError, http.client.HTTPException) as error:
-                raise OutcomeUnknown(_reason(error)) from error
+                raise OutcomeUnknown(reason_of(error)) from error
             if not block:
                 if response.length:
                     raise OutcomeUnknown(f"{response.length} bytes are missing")
@@ -306,7 +315,7 @@ class Connection:
     def _blame(self, error: Exception) -> str:
         """Say what went wrong, and that a proxy was in between."""
         through = f" (through the proxy {self._proxy.shown})" if self._proxy is not None else ""
-        return f"{_reason(error)}{through}"
+        return f"{reason_of(error)}{through}"
 
     def break_off(self) -> None:
         """End a request under way in another thread: it raises OutcomeUnknown there."""
@@ -379,7 +388,7 @@ def _stream(connection: socket.socket, body: Streamed) -> None:
         try:
             block = body.file.read(min(_BLOCK, left))
         except OSError as error:
-            raise CorruptArtifact(f"A file could not be read: {_reason(error)}.") from error
+            raise CorruptArtifact(f"A file could not be read: {reason_of(error)}.") from error
         if not block:
             raise CorruptArtifact("A file became shorter while it was copied.")
         connection.sendall(block)
@@ -402,25 +411,10 @@ def _tls_context() -> ssl.SSLContext:
             context.load_cert_chain(client)
     except OSError as error:
         raise ConfigError(
-            f"A certificate for the connection to MLflow cannot be read: {_reason(error)}.",
+            f"A certificate for the connection to MLflow cannot be read: {reason_of(error)}.",
             hint="Check MLFLOW_TRACKING_SERVER_CERT_PATH and MLFLOW_TRACKING_CLIENT_CERT_PATH.",
         ) from error
     if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in {"1", "true"}:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _reason(error: Exception) -> str:
-    match error:
-        case ConnectionRefusedError():
-            return "connection refused"
-        case TimeoutError():
-            return "no answer in time"
-        case socket.gaierror():
-            return "the host name is not known"
-        case ssl.SSLCertVerificationError():
-            return f"the certificate is not trusted ({error.verify_message})"
-        case http.client.RemoteDisconnected() | ConnectionResetError() | BrokenPipeError():
-            return "the connection was closed before an answer"
-    return str(error) or type(error).__name__

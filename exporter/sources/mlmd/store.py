@@ -58,6 +58,7 @@ _DRIVERS = {
     "mysql": "mysql+pymysql",
     "mariadb": "mariadb+pymysql",
 }
+_ZENML_TABLES = frozenset({"pipeline_run", "step_run"})
 _OLDEST, _NEWEST = 6, 10
 _ATTEMPTS = 3
 _LISTED = 50_000  # ids written out in one query; beyond, a range is read and the caller picks
@@ -215,6 +216,12 @@ class MlmdStore:
     def _find_layout(self, connection: Connection) -> None:
         found = {name.lower(): name for name in inspect(connection).get_table_names()}
         missing = [name for name in TABLES if name.lower() not in found]
+        if "mlmdenv" not in found and found.keys() >= _ZENML_TABLES:
+            raise StoreUnreadable(
+                f"The store {self.place} is a ZenML store from 0.20 on, "
+                "which this release does not read.",
+                hint="Name an ML Metadata database, as ZenML wrote up to 0.13.",
+            )
         if "mlmdenv" not in found or "execution" not in found:
             what = "is an empty database" if not found else "holds no ML Metadata tables"
             raise StoreUnreadable(
