@@ -103,7 +103,10 @@ class FailureBook:
         failure: Failure,
         report: StackReport,
     ) -> None:
-        """Note a failure; one that does not pass by itself, or came too often, is dead."""
+        """Note a failure; one that does not pass by itself, or came too often, is dead.
+
+        A sink that asks for a pause has it, as often as it asks.
+        """
         named = {"pipeline": run.pipeline.name, "run": run.name}
         self.note_unit(sink, {"stack": run.stack, **named}, key, failure, report)
 
@@ -119,7 +122,8 @@ class FailureBook:
         now = self.clock.now_ms()
         state = self.ledger.units.sink_states(sink, [key]).get(key)
         attempts = state.attempts if state is not None else 0
-        dead = not failure.transient or attempts + 1 >= MAX_ATTEMPTS
+        is_too_often = attempts + 1 >= MAX_ATTEMPTS and not failure.retry_after_ms
+        dead = not failure.transient or is_too_often
         self.ledger.units.fail(
             self.leadership.lease,
             sink,

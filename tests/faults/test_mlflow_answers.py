@@ -64,9 +64,12 @@ def api_at(url: str, *, timeout_s: float = 5.0) -> tuple[RestApi, list[float]]:
         (error_reply(408), SinkTransient),
         (error_reply(429), SinkRateLimited),
         (error_reply(500), SinkTransient),
-        (Reply(502, b"<html>bad gateway</html>", (("Content-Type", "text/html"),)), SinkTransient),
-        (error_reply(503), SinkTransient),
-        (error_reply(504), SinkTransient),
+        (
+            Reply(502, b"<html>bad gateway</html>", (("Content-Type", "text/html"),)),
+            SinkUnavailable,
+        ),
+        (error_reply(503), SinkUnavailable),
+        (error_reply(504), SinkUnavailable),
         (Reply(301, b"", (("Location", "https://elsewhere"),)), SinkUnavailable),
         (HTML, SinkUnavailable),
         (Reply(200, b"[]"), SinkUnavailable),
@@ -93,13 +96,44 @@ def test_a_passing_failure_is_tried_again_with_growing_pauses() -> None:
 
 
 def test_tries_are_bounded() -> None:
-    with scripted_server(error_reply(503)) as server:
+    with scripted_server(error_reply(500)) as server:
         api, pauses = api_at(server.url)
         with pytest.raises(SinkTransient):
             api.set_experiment_tag("1", "a", "b")
         api.close()
     assert len(server.asked) == 5
     assert sum(pauses) < 10
+
+
+@pytest.mark.parametrize("reply", [error_reply(500), error_reply(429)], ids=["500", "429"])
+def test_a_server_that_fails_request_after_request_is_in_trouble(reply: Reply) -> None:
+    replies = [reply] * 10 + [Reply()] + [reply]
+    with scripted_server(*replies) as server:
+        api, _ = api_at(server.url)
+        for _ in range(2):
+            with pytest.raises(SinkTransient):
+                api.set_experiment_tag("1", "a", "b")
+        api.set_experiment_tag("1", "a", "b")  # an answer that is none begins the count anew
+        for _ in range(2):
+            with pytest.raises(SinkTransient):
+                api.set_experiment_tag("1", "a", "b")
+        with pytest.raises(SinkUnavailable, match="in trouble"):
+            api.set_experiment_tag("1", "a", "b")
+        api.close()
+
+
+def test_answers_without_what_mlflow_says_in_them_are_not_mlflow() -> None:
+    with scripted_server(Reply()) as server:
+        api, _ = api_at(server.url)
+        for ask in (
+            lambda: api.experiment("1"),
+            lambda: api.experiment_by_name("n"),
+            lambda: api.create_experiment("n", {}),
+            lambda: api.create_run("1", "n", 0, {}),
+        ):
+            with pytest.raises(SinkUnavailable, match="does not answer as an MLflow server"):
+                ask()
+        api.close()
 
 
 def test_a_short_retry_after_is_honoured_and_a_long_one_handed_on() -> None:
@@ -133,7 +167,7 @@ def test_a_pause_that_a_server_asks_for_is_at_most_an_hour(header: str, seconds:
 def test_a_create_is_never_sent_twice(reply: Reply) -> None:
     with scripted_server(reply) as server:
         api, _ = api_at(server.url)
-        with pytest.raises(SinkTransient):
+        with pytest.raises((SinkTransient, SinkUnavailable)):
             api.create_run("1", "n", 5, {})
         assert len(server.asked) == 1
         api.close()

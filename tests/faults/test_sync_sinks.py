@@ -61,8 +61,11 @@ def test_an_unreachable_mlflow_holds_back_nobody_and_is_caught_up_with(
     ("reply", "words"),
     [
         (error_reply(401), "credentials"),
-        (Scripted(200, b"<html>hello</html>", (("Content-Type", "text/html"),)), "as MLflow does"),
-        (Scripted(404, b"not here", (("Content-Type", "text/plain"),)), "as MLflow does"),
+        (
+            Scripted(200, b"<html>hello</html>", (("Content-Type", "text/html"),)),
+            "as an MLflow server",
+        ),
+        (Scripted(404, b"not here", (("Content-Type", "text/plain"),)), "as an MLflow server"),
     ],
 )
 def test_a_wrong_address_or_credentials_say_so_in_one_line(
@@ -397,8 +400,7 @@ def test_an_artifact_store_that_takes_no_pages_is_told_once_and_tried_once_more(
         patched.setattr(RestApi, "put_file", full)
         first = site.cycle().to_json()
     assert first["units"] == {"written": 8, "unchanged": 0, "waiting": 0, "dead": 0}
-    (note,) = first["notes"]
-    assert "no room" in note["note"]
+    (note,) = [note for note in first["notes"] if "no room" in note["note"]]
     assert "`pages: false`" in note["note"]
     tagged = [run.tags["exporter.pages"] for run in site.parents().values()]
     assert tagged == [""] * 8

@@ -45,6 +45,8 @@ _JSON = {"Content-Type": "application/json"}
 _BYTES = {"Content-Type": "application/octet-stream"}
 _PAGE = 1_000
 _UNANSWERED = 3  # tries in a row, of whatever request, after which the server counts as hanging
+_FAILED = 3  # requests in a row, of whatever thread, after which the server counts as in trouble
+_OF_A_GATEWAY = frozenset({502, 503, 504})
 _DELAYS_S = (0.0, 0.2, 1.0, 3.0)  # before each further try
 _LONGEST_WAIT_S = 20.0  # a server that asks for more gets its way: the unit waits, not the thread
 
@@ -72,6 +74,7 @@ class RestApi:
         self._connections: list[Connection] = []
         self._broken_off = False
         self._has_answered = False
+        self._troubled = 0  # requests in a row that were given up, of all threads
         self._silent = 0  # tries in a row that timed out, of all threads
         self.models = RestModels(self._ask)
         self.registry = RestRegistry(self._ask)
@@ -106,7 +109,7 @@ class RestApi:
         """Find an experiment by its name, deleted or not."""
         path = f"experiments/get-by-name?experiment_name={quote(name, safe='')}"
         try:
-            return _experiment_state(self._get(path)["experiment"])
+            return _experiment_state(self._part(self._get(path), "experiment"))
         except MissingResource:
             return None
 
@@ -116,12 +119,12 @@ class RestApi:
             body = self._post("experiments/create", {"name": name, "tags": _pairs(tags.items())})
         except AlreadyExists:
             return None
-        return str(body["experiment_id"])
+        return str(self._part(body, "experiment_id"))
 
     def experiment(self, experiment_id: str) -> ExperimentState:
         """Give an experiment by its id."""
         path = f"experiments/get?experiment_id={quote(experiment_id, safe='')}"
-        return _experiment_state(self._get(path)["experiment"])
+        return _experiment_state(self._part(self._get(path), "experiment"))
 
     def set_experiment_tag(self, experiment_id: str, key: str, value: str) -> None:
         """Set one tag of an experiment."""
@@ -143,7 +146,7 @@ class RestApi:
             "user_id": tags.get("mlflow.user", ""),
             "tags": _pairs(tags.items()),
         }
-        info = self._post("runs/create", body, once=True)["run"]["info"]
+        info = self._part(self._post("runs/create", body, once=True), "run")["info"]
         return CreatedRun(info["run_id"], info["artifact_uri"])
 
     def update_run(
@@ -349,6 +352,12 @@ class RestApi:
             connection.close()
         self._local = threading.local()
 
+    def _part(self, body: JsonObject, name: str) -> Any:  # Any: JSON values
+        """Give what an answer of MLflow always holds. Raises: SinkUnavailable where it does not."""
+        if name not in body:
+            raise not_mlflow(self._address.shown, f"an answer without {name!r}")
+        return body[name]
+
     def _get(self, path: str) -> JsonObject:
         return self._ask("GET", path)
 
@@ -380,7 +389,7 @@ class RestApi:
 
         Raises: SinkUnavailable without a connection; SinkTransient where the outcome of a request
         sent `once` is not known or the tries are used up; SinkRateLimited where the server asks for
-        a long pause.
+        a long pause. SinkUnavailable as well where that is the server's trouble, not the request's.
         """
         one_try = exchange or partial(self._try, method, path, body, headers)
         tries = iter(_DELAYS_S)
@@ -412,17 +421,36 @@ class RestApi:
             self._silent = 0
             self._has_answered = True
             if answer.status < 400:
+                self._troubled = 0
                 return answer
             failure = error_of(answer, what, self._address.shown)
             if not isinstance(failure, SinkTransient):
+                self._troubled = 0
                 return answer
             if once:
-                raise failure
+                raise self._in_trouble(failure, answer.status)
             wait = failure.retry_after_s if isinstance(failure, SinkRateLimited) else 0.0
             if wait > _LONGEST_WAIT_S or not self._wait_for_next(tries, wait):
-                raise failure
+                raise self._in_trouble(failure, answer.status)
             if not self._rewound(body):
                 raise failure
+
+    def _in_trouble(self, failure: SinkTransient, status: int) -> SinkTransient | SinkUnavailable:
+        """Tell a server that is in trouble from one that fails on a request.
+
+        A gateway before it says so, or request after request, of whatever thread, fails.
+        """
+        with self._lock:
+            self._troubled += 1
+            troubled = self._troubled
+        is_passed_on = status in _OF_A_GATEWAY and not isinstance(failure, SinkRateLimited)
+        if not is_passed_on and troubled < _FAILED:
+            return failure
+        return SinkUnavailable(
+            f"{failure.message} It is in trouble.",
+            hint=failure.hint or "Nothing is lost: a later cycle goes on where this one stopped.",
+            unclear=True,
+        )
 
     def _try(
         self, method: str, path: str, body: bytes | Streamed, headers: Mapping[str, str]
