@@ -22,6 +22,7 @@ from exporter.config.references import (
 from exporter.config.resources import yaml_error
 from exporter.config.settings import At, Settings
 from exporter.config.shape import names_at
+from exporter.config.urls import sqlite_file
 from exporter.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ def _checked(
         ]
         raise told.error() from None  # the original repeats values, which may be secrets
     told.problems += _wrong_catalogs(settings)
+    told.problems += _taken_files(settings, told.file)
     if told.problems:
         raise told.error()
     return settings
@@ -200,6 +202,26 @@ def _wrong_catalogs(settings: Settings) -> list[Problem]:
             problem := catalog_problem(destination.catalog, folder)
             or way_problem(destination, folder)
         )
+    ]
+
+
+def _taken_files(settings: Settings, config: str) -> list[Problem]:
+    """Find destinations that would write into a file that is something else already."""
+    taken = {config: "the configuration"}
+    urls = {"state.url": settings.state.url}
+    urls |= {f"the source of stack {stack.key!r}": stack.source for stack in settings.stacks}
+    if settings.sinks.mlflow is not None:
+        urls["sinks.mlflow.tracking_uri"] = settings.sinks.mlflow.tracking_uri
+    for what, url in urls.items():
+        if file := sqlite_file(url.get_secret_value()):
+            taken[file] = what
+    places = {os.path.realpath(file): what for file, what in taken.items()}
+    return [
+        Problem(("sinks", "openlineage", number, "url"), f"is the file of {places[path]}")
+        for number, destination in enumerate(settings.sinks.openlineage)
+        if destination.url is not None
+        and (named := destination.url.get_secret_value()).startswith("file://")
+        and (path := os.path.realpath(named.removeprefix("file://"))) in places
     ]
 
 

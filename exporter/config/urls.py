@@ -36,6 +36,13 @@ def anchored_sqlite(url: str, folder: Path) -> str:
     return f"{match['scheme']}:///{absolute}{match['query'] or ''}"
 
 
+def sqlite_file(url: str) -> str:
+    """Give the path of the file that a URL of SQLite names, '' for any other URL."""
+    scheme, _, rest = url.partition(":///")
+    kind = scheme.removeprefix("mlmd+").removeprefix("mlflow+").partition("+")[0]
+    return rest.partition("?")[0] if kind == "sqlite" else ""
+
+
 def anchored_path(path: str, folder: Path) -> str:
     """Make a path absolute, `~` and relative ones from `folder`; symlinks stay as they are."""
     return os.path.normpath(folder / Path(path).expanduser())

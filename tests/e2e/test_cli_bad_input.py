@@ -162,6 +162,31 @@ def test_a_server_without_its_scheme_is_not_taken_for_a_file(
     assert f"Write file:///… or http://{url}" in ended.err
 
 
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [
+        ("exporter.yaml", "the configuration"),
+        ("state.db", "state.url"),
+        ("{store}", "the source of stack 'local_stack'"),
+    ],
+)
+def test_events_are_not_written_into_what_is_something_else(
+    url: str, what: str, here: Path, told: Told
+) -> None:
+    recorded = recorded_store("zenml-0.5.7")
+    before = recorded.database.read_bytes()
+    link = here / "link.jsonl"
+    link.symlink_to(recorded.database)
+    place = "link.jsonl" if url == "{store}" else url
+    file = write_zenml_config(here, sinks=f"{{openlineage: [{{name: events, url: {place}}}]}}")
+    file.write_text(file.read_text() + "state: {url: 'sqlite:///state.db'}\n")
+    for verb in ("run", "doctor"):
+        ended = told(verb)
+        assert ended.code == 2
+        assert f"sinks.openlineage[0].url: is the file of {what}" in ended.err + ended.out
+    assert recorded.database.read_bytes() == before
+
+
 def test_a_state_is_that_of_one_repository(here: Path, told: Told) -> None:
     sinks = "{openlineage: [{name: events, url: events.jsonl}]}"
     file = write_zenml_config(here, sinks=sinks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import sqlite3
@@ -183,6 +184,7 @@ def test_moved_artifacts_are_told_with_the_rewriting_that_finds_them(
     (here / "exporter.yaml").write_text(
         f"repository: acme\n"
         f"stacks: [{{key: tfx, source: 'mlmd+sqlite:///{folder}/metadata.sqlite'}}]\n"
+        "sinks: {openlineage: [{name: events, url: events.jsonl}]}\n"
     )
     found = _part(told, "stack tfx artifacts", code=0)
     assert found["status"] == "warning"
@@ -196,6 +198,7 @@ def test_artifacts_that_lie_outside_the_roots_are_told(here: Path, told: Told) -
         "repository: acme\n"
         f"stacks: [{{key: a, source: '{store.url}', artifacts: {{roots: [{here}/nowhere],"
         f" rewrite: {{{store.recorded}: {store.folder}}}}}}}]\n"
+        "sinks: {openlineage: [{name: events, url: events.jsonl}]}\n"
     )
     ended = told("doctor")
     assert ended.code == 0
@@ -270,3 +273,28 @@ def test_a_state_folder_that_is_not_there_is_exit_2(here: Path, told: Told) -> N
 def test_no_sinks_is_a_warning(here: Path, told: Told) -> None:
     write_zenml_config(here, sinks="{}")
     assert _part(told, "sinks", code=0)["status"] == "warning"
+
+
+def test_a_state_that_cannot_be_written_is_a_problem(
+    here: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_zenml_config(here, sinks="{openlineage: [{name: events, url: events.jsonl}]}")
+    file.write_text(file.read_text() + "state: {url: 'sqlite:///state.db'}\n")
+    assert told("run").code == 0
+    may = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: path != here / "state.db" and may(path, mode)
+    )
+    ended = told("doctor")
+    assert ended.code == 4
+    assert "The state database cannot be written" in " ".join((ended.out + ended.err).split())
+
+
+def test_a_configuration_without_sinks_is_a_mistake_as_it_is_for_run(
+    here: Path, told: Told
+) -> None:
+    write_zenml_config(here, sinks="{}")
+    for verb in ("doctor", "run"):
+        ended = told(verb)
+        assert ended.code == 2
+        assert "names no sink" in ended.out + ended.err

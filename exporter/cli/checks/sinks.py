@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from exporter.cli.checks.catalogs import check_destination
 from exporter.cli.checks.check import Check
 from exporter.cli.checks.limits import done_in_time
-from exporter.errors import ExporterError, SinkError, SinkUnavailable
+from exporter.errors import ConfigError, ExporterError, SinkError, SinkUnavailable
 from exporter.sync.engine import open_mlflow
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ def check_sinks(settings: Settings) -> Iterator[Check]:
     for destination in sinks.openlineage:
         yield from check_destination(settings, destination)
     if sinks.mlflow is None and not sinks.openlineage:
-        yield Check.warning(
-            "sinks",
-            "there are none: `run` only reads",
-            "Add sinks.mlflow or sinks.openlineage.",
+        error = ConfigError(
+            "The configuration names no sink, so there is nothing to write to.",
+            hint="Add sinks.mlflow.tracking_uri, or a destination under sinks.openlineage.",
         )
+        yield Check.problem("sinks", error)
 
 
 def _mlflow(settings: Settings, uri: str) -> Iterator[Check]:

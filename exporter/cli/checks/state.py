@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter.cli.checks.check import Check
+from exporter.config.urls import sqlite_file
 from exporter.errors import ConfigError, ExporterError, StateError, StateUnavailable
 from exporter.ledger import Ledger
 from exporter.service.schedule import next_runs, schedule_text
@@ -36,6 +37,7 @@ def check_state(settings: Settings) -> Iterator[Check]:
             leads = holder is not None and holder.expires_in_s > 0
             leader = f"led by {holder.owner}" if holder is not None and leads else "nobody leads"
             yield Check.ok("state", f"{ledger.url}, revision {ledger.revision}, {leader}")
+            yield from _read_only(url)
             yield from _renamed(settings, ledger)
             yield from _letters(ledger)
     except StateError as error:
@@ -59,6 +61,21 @@ def _not_there(url: str) -> Check:
         )
         return Check.problem("state", unavailable)
     return Check.ok("state", f"the first `run` creates {path}")
+
+
+def _read_only(url: str) -> Iterator[Check]:
+    """See whether the user that asks may write the file, and make the journal beside it."""
+    file = sqlite_file(url)
+    if not file:
+        return
+    for place in (Path(file), Path(file).parent):
+        if not os.access(place, os.W_OK):
+            error = StateUnavailable(
+                f"The state database cannot be written: {place} is read-only for this user.",
+                hint="SQLite needs to write the file and to make others in its folder.",
+            )
+            yield Check.problem("state", error)
+            return
 
 
 def _renamed(settings: Settings, ledger: Ledger) -> Iterator[Check]:
