@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.errors import SinkTransient, SinkUnavailable
+from exporter.sinks.deadline import TimedSocket
 from exporter.sinks.openlineage.outcomes import Answer
 
 if TYPE_CHECKING:
@@ -35,7 +36,11 @@ class _Request(NamedTuple):
 
 
 class Connection:
-    """Asks one thing after the other. Not thread-safe: a lane worker has its own."""
+    """Asks one thing after the other. Not thread-safe: a lane worker has its own.
+
+    The time limit holds for a whole request and its answer, and for reaching each address of the
+    host.
+    """
 
     def __init__(
         self,
@@ -51,6 +56,7 @@ class Connection:
         self._timeout_s = timeout_s
         self._tls = tls
         self._open: http.client.HTTPConnection | None = None
+        self._clock: TimedSocket | None = None
 
     def post(self, body: bytes) -> Answer:
         """Send a body and give the answer.
@@ -91,35 +97,43 @@ class Connection:
         """Close the connection. May be called twice; the next post opens it again."""
         if self._open is not None:
             self._open.close()
-            self._open = None
+            self._open = self._clock = None
 
     def _connect(self) -> http.client.HTTPConnection:
         where = self._address
         made: http.client.HTTPConnection
         if where.is_tls:
-            made = http.client.HTTPSConnection(
-                where.host, where.port, timeout=self._timeout_s, context=self._tls
-            )
+            made = http.client.HTTPSConnection(where.host, where.port, context=self._tls)
         else:
-            made = http.client.HTTPConnection(where.host, where.port, timeout=self._timeout_s)
+            made = http.client.HTTPConnection(where.host, where.port)
         try:
-            made.connect()
+            self._clock = made.sock = TimedSocket(self._reached(made), self._timeout_s)
         except ssl.SSLError as error:
-            made.close()
             raise self._unreachable(
                 error, "Check the certificate; SSL_CERT_FILE names your own authorities."
             ) from error
         except OSError as error:
-            made.close()
             raise self._unreachable(error, "Is it running, and is url right?") from error
         self._open = made
         return made
 
+    def _reached(self, made: http.client.HTTPConnection) -> socket.socket:
+        plain = socket.create_connection((made.host, made.port), timeout=self._timeout_s)
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is None:
+                return plain
+            return self._tls.wrap_socket(plain, server_hostname=made.host)
+        except OSError:
+            plain.close()
+            raise
+
     def _exchange(self, connection: http.client.HTTPConnection, request: _Request) -> Answer:
-        deadline = time.monotonic() + self._timeout_s
+        if self._clock is not None:
+            self._clock.renew(self._timeout_s)
         connection.request(*request)
         response = connection.getresponse()
-        text = self._read(response, deadline)
+        text = self._read(response)
         response.close()
         if response.will_close:
             self.close()
@@ -131,13 +145,13 @@ class Connection:
             body=text,
         )
 
-    def _read(self, response: http.client.HTTPResponse, deadline: float) -> str:
+    def _read(self, response: http.client.HTTPResponse) -> str:
         """Read the body; the status has been said, so a body that breaks off changes nothing."""
         read = bytearray()
         try:
             while part := response.read1(8192):
                 read += part
-                if len(read) > _BODY_LIMIT or time.monotonic() > deadline:
+                if len(read) > _BODY_LIMIT:
                     self.close()
                     break
         except (OSError, http.client.HTTPException):
