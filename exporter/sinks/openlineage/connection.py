@@ -58,23 +58,23 @@ class Connection:
         self._open: http.client.HTTPConnection | None = None
         self._clock: TimedSocket | None = None
 
-    def post(self, body: bytes) -> Answer:
-        """Send a body and give the answer.
+    def post(self, body: bytes, more: Mapping[str, str]) -> Answer:
+        """Send a body, with more headers than the usual, and give the answer.
 
         Repeat: a connection that the server closed while it was idle is opened anew, and the body
             sent again.
         Raises: SinkUnavailable if nobody can be reached; SinkTransient if a connection was made but
             no answer came, in which case the body may have been taken.
         """
-        return self._asked(_Request("POST", self._address.path, body, self._headers))
+        return self._asked(_Request("POST", self._address.path, body, {**self._headers, **more}))
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str, more: Mapping[str, str]) -> Answer:
         """Give the answer at another path of the same server.
 
         Raises: as `post`.
         """
         headers = {key: one for key, one in self._headers.items() if key not in _OF_A_BODY}
-        return self._asked(_Request("GET", path, None, headers))
+        return self._asked(_Request("GET", path, None, {**headers, **more}))
 
     def _asked(self, request: _Request) -> Answer:
         is_reused = self._open is not None
