@@ -462,3 +462,8 @@ def test_the_number_that_a_profile_asks_for_is_a_success(body: str) -> None:
 )
 def test_a_success_that_counts_failures_is_none(body: str, action: str) -> None:
     assert outcome_of(1, _answer(body), "c", NOW).action == action
+
+
+def test_a_token_for_a_catalog_that_is_shown_none_is_a_mistake_in_the_settings() -> None:
+    with pytest.raises(ConfigError, match="a token is given"):
+        HttpDestination("c", "http://x", token="t", profile=CatalogProfile("silent", auth="none"))

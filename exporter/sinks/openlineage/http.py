@@ -67,7 +67,8 @@ class HttpDestination:
         The profile's `probe` lies below `root`, which is the URL without the endpoint unless given.
         `bearer` gives the authorization of each request, unless `headers` have one; `secrets` are
         not shown, whoever repeats them.
-        Raises: ConfigError if the URL names no host.
+        Raises: ConfigError if the URL names no host, or a token is given that the profile does not
+            show.
         """
         self._name = name
         self._profile = profile
@@ -340,7 +341,12 @@ class HttpDestination:
 
 
 def _credentials(profile: CatalogProfile, token: str) -> tuple[str, str]:
-    """Give the header by which a catalog wants to be shown a token."""
+    """Give the header by which a catalog wants to be shown a token. Raises: ConfigError."""
+    if profile.auth == "none":
+        raise ConfigError(
+            f"The catalog profile {profile.name!r} says `auth: none`, and a token is given.",
+            hint="Take the token out, or write a profile of your own with `auth: bearer`.",
+        )
     if profile.auth == "api_key":
         return "X-API-Key", token
     return "Authorization", f"Bearer {token}"
