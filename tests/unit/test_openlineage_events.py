@@ -458,3 +458,36 @@ def test_a_run_of_ten_thousand_shards_makes_an_event_of_bounded_size() -> None:
 )
 def test_a_parameter_named_as_a_secret_is_masked(name: str, shown: str) -> None:
     assert parameter_text(Parameter(name, "hidden")) == shown
+
+
+def test_no_event_ends_before_it_began() -> None:
+    run = training_run()
+    first = run.steps[0]
+    assert first.start is not None
+    assert run.start is not None
+    back = replace(
+        run,
+        end=run.start - 1_000,
+        steps=(replace(first, end=first.start - 1_000), *run.steps[1:]),
+    )
+    for events in (parsed(back)[:1] + parsed(back)[-1:], parsed(back)[1:3]):
+        start, end = (event["eventTime"] for event in events)
+        assert start == end
+
+
+@pytest.mark.parametrize("where", ["name", "property"])
+def test_an_artifact_whose_place_says_nothing_has_the_output_that_its_name_says(where: str) -> None:
+    said = "other:run_9:maker:model:0"
+    foreign = Artifact(
+        id="77",
+        type="Model",
+        uri="s3://models/prod/current",
+        producer=StepRef("other", "run_9", "maker", "41"),
+        name=said if where == "name" else None,
+        properties=(Parameter("name", said),) if where == "property" else (),
+    )
+    run = training_run()
+    step = replace(run.steps[0], inputs=(Port("base", "77"),))
+    event = parsed(replace(run, steps=(step,), artifacts=(*run.artifacts, foreign)))[2]
+    (dataset,) = event["inputs"]
+    assert dataset["name"] == "other.maker.model"
