@@ -443,6 +443,17 @@ def test_without_the_number_that_a_profile_asks_for_there_is_no_success(body: st
     assert outcome.body == (body or "An empty body, which has no edges.")
 
 
+def test_an_answer_that_breaks_off_before_the_number_asked_for_is_tried_again(
+    outbox: LineageOutbox, lineage_server: LineageServer
+) -> None:
+    outbox.queue([run_named("r1")])
+    broken = Reply(200, b'{"edg', break_off=True)
+    answers = iter([broken])
+    lineage_server.answer = lambda _event: next(answers, Reply(200, b'{"edges": 1}'))
+    report = sent(outbox, lineage_server, profile=EDGES)
+    assert (report.dead, report.retried) == (0, 1)
+
+
 @pytest.mark.parametrize("body", ['{"edges": 1}', '{"edges": 2.0}'])
 def test_the_number_that_a_profile_asks_for_is_a_success(body: str) -> None:
     assert outcome_of(1, _answer(body), "c", NOW, EDGES).action == "ack"

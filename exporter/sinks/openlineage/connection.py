@@ -133,7 +133,7 @@ class Connection:
             self._clock.renew(self._timeout_s)
         connection.request(*request)
         response = connection.getresponse()
-        text = self._read(response)
+        text, is_whole = self._read(response)
         response.close()
         if response.will_close:
             self.close()
@@ -143,20 +143,24 @@ class Connection:
             location=response.headers.get("Location", ""),
             retry_after=response.headers.get("Retry-After", ""),
             body=text,
+            is_whole=is_whole,
         )
 
-    def _read(self, response: http.client.HTTPResponse) -> str:
-        """Read the body; the status has been said, so a body that breaks off changes nothing."""
-        read = bytearray()
+    def _read(self, response: http.client.HTTPResponse) -> tuple[str, bool]:
+        """Read the body, and say whether it did not break off."""
+        read, is_whole = bytearray(), True
         try:
             while part := response.read1(8192):
                 read += part
                 if len(read) > _BODY_LIMIT:
                     self.close()
                     break
+            else:
+                is_whole = not response.length
         except (OSError, http.client.HTTPException):
+            is_whole = False
             self.close()
-        return read.decode("utf-8", "replace")
+        return read.decode("utf-8", "replace"), is_whole
 
     def _unreachable(self, error: OSError, hint: str) -> SinkUnavailable:
         return SinkUnavailable(

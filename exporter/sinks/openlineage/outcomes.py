@@ -63,13 +63,17 @@ class OutcomeRules(Protocol):
 
 
 class Answer(NamedTuple):
-    """A catalog's answer: status, the headers that matter, the beginning of the body."""
+    """A catalog's answer: status, the headers that matter, the beginning of the body.
+
+    Where the body broke off and is not whole, the status has still been said.
+    """
 
     status: int
     content_type: str
     location: str
     retry_after: str
     body: str
+    is_whole: bool = True
 
 
 def outcome_of(
@@ -128,6 +132,8 @@ def _of_success(seq: int, answer: Answer, rules: OutcomeRules) -> Outcome:
     """
     told = json_of(answer.body)
     missed = [name for name, least in rules.success.items() if not _reaches(told.get(name), least)]
+    if missed and not answer.is_whole:
+        return Outcome(seq, "retry", None, f"The answer broke off: {answer.body}")
     if missed:
         said = answer.body or f"An empty body, which has no {missed[0]}."
         return Outcome(seq, "dead", answer.status, said)
