@@ -31,4 +31,5 @@ def reason_of(error: BaseException) -> str:
     for kinds, meaning in _MEANINGS:
         if isinstance(error, kinds):
             return meaning
-    return str(error) or type(error).__name__
+    text = getattr(error, "strerror", None) or str(error)
+    return " ".join(text.split()) or type(error).__name__

@@ -11,7 +11,13 @@ from support.lineage_samples import failed_run, rich_run, training_run
 
 from benchmarks.lineage_by_client import by_the_client, standard_part
 from exporter.hierarchy import RunSnapshot
-from exporter.mapping.openlineage import CatalogProfile, LineageNaming, RunDetails, run_events
+from exporter.mapping.openlineage import (
+    CatalogProfile,
+    LineageNaming,
+    RunDetails,
+    profile_from_yaml,
+    run_events,
+)
 
 NAMING = LineageNaming()
 APART = CatalogProfile("apart", input_facets="apart")
@@ -51,6 +57,18 @@ def test_the_rich_run_has_every_standard_facet_that_we_send() -> None:
         "ownership", "version", "datasetType", "dataSource", "symlinks", "storage", "schema",
         "dataQualityMetrics", "lifecycleStateChange", "outputStatistics",
     }  # fmt: skip
+
+
+def test_every_facet_that_we_send_can_be_left_out_by_its_name() -> None:
+    run, details = rich_run()
+    found: set[str] = set()
+    for event in run_events(run, NAMING, APART, details=details):
+        body = json.loads(event.body)
+        for holder in (body["run"], body["job"], *body["inputs"], *body["outputs"]):
+            for key in ("facets", "inputFacets", "outputFacets"):
+                found |= set(holder.get(key, {}))
+    may_go = sorted(found - {"processing_engine", "parent", "jobType", "errorMessage"})
+    profile_from_yaml("mine", {"facets_without": may_go})
 
 
 def without_empty(value: Any) -> Any:  # Any: JSON

@@ -340,10 +340,12 @@ def test_the_command_sends_where_openlineage_yml_says(
     assert {s.headers["Authorization"] for s in lineage_server.seen} == {"Bearer open-sesame"}
 
 
+@pytest.mark.parametrize("way", ["openlineage_config", "url"])
 def test_the_command_keeps_events_while_openlineage_is_switched_off(
-    here: Path, lineage_server: LineageServer
+    here: Path, lineage_server: LineageServer, way: str
 ) -> None:
-    write_zenml_config(here, sinks=_SINKS)
+    by_url = f'{{openlineage: [{{name: events, url: "{lineage_server.url}"}}]}}'
+    write_zenml_config(here, sinks=by_url if way == "url" else _SINKS)
     variables = {"OPENLINEAGE_URL": lineage_server.url, "OPENLINEAGE_DISABLED": "true"}
     ended = run_command("run", "--json", cwd=here, env=variables)
     assert (ended.code, ended.json["openlineage"]["pending"]) == (4, 46)

@@ -270,12 +270,12 @@ def test_plain_http_goes_by_our_own_sender(
     assert (seen.headers["X-Team"], seen.headers["Content-Encoding"]) == ("ml", "gzip")
 
 
-def test_http_with_more_than_we_know_goes_by_the_client_and_is_tried_once(
+def test_http_without_a_look_at_certificates_goes_by_our_own_sender_too(
     outbox: LineageOutbox, lineage_server: LineageServer
 ) -> None:
     outbox.queue([run_named("r1")])
     destination = opened({"type": "http", "url": lineage_server.url, "verify": False})
-    assert isinstance(destination, TransportDestination)
+    assert isinstance(destination, HttpDestination)
     lineage_server.answer = lambda _event: Reply(503, b"{}")
     events = [StandIn(1, "a", outbox.bodies()[0])]
     (outcome,) = destination.send(events, halted=lambda: False)

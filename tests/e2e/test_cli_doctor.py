@@ -270,11 +270,6 @@ def test_a_state_folder_that_is_not_there_is_exit_2(here: Path, told: Told) -> N
     assert "does not exist" in _part(told, "state", code=2)["message"]
 
 
-def test_no_sinks_is_a_warning(here: Path, told: Told) -> None:
-    write_zenml_config(here, sinks="{}")
-    assert _part(told, "sinks", code=0)["status"] == "warning"
-
-
 def test_a_state_that_cannot_be_written_is_a_problem(
     here: Path, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:

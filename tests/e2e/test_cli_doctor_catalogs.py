@@ -256,7 +256,7 @@ def test_what_is_no_web_server_is_told(here: Path, told: Told) -> None:
         (problem,) = checks(told, here, f"url: '{url}'", code=4)
     assert problem["status"] == "problem"
     assert f"{url}/api/v1/lineage cannot be asked" in problem["message"]
-    assert "SSH-2.0" in problem["message"]
+    assert "it does not speak HTTP" in problem["message"]
     assert "\n" not in problem["message"]
 
 
@@ -266,5 +266,5 @@ def test_nobody_there_is_told(here: Path, told: Told) -> None:
         url = f"http://me:open-sesame@127.0.0.1:{taken.getsockname()[1]}"
         transport = f"transport: {{type: http, url: '{url}'}}"
         (problem,) = checks(told, here, transport, code=4)
-    assert "cannot be reached: Connection refused" in problem["message"]
+    assert "cannot be reached: nobody listens there" in problem["message"]
     assert "open-sesame" not in str(problem)

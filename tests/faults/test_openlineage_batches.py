@@ -29,9 +29,11 @@ class Due(NamedTuple):
         return b'{"n": %d}' % self.seq
 
 
-def by_batch(server: LineageServer, count: int, **options: Any) -> Iterator[Outcome]:
+def by_batch(
+    server: LineageServer, count: int, profile: CatalogProfile = BATCHES, **options: Any
+) -> Iterator[Outcome]:
     """Send events of one lane by batches of three."""
-    destination = HttpDestination("events", server.url, profile=BATCHES, **options)
+    destination = HttpDestination("events", server.url, profile=profile, **options)
     try:
         yield from destination.send([Due(seq) for seq in range(count)], halted=lambda: False)
     finally:
@@ -99,3 +101,13 @@ def test_each_single_event_of_a_refused_batch_counts_when_it_is_answered(
     assert next(sending).seq == 0
     assert len(lineage_server.seen) == 2
     assert [outcome.seq for outcome in sending] == [1, 2]
+
+
+def test_a_number_that_a_batch_does_not_reach_for_each_event_leaves_all_in_doubt(
+    lineage_server: LineageServer,
+) -> None:
+    lineage_server.answer = lambda told: Reply(200, b'{"edges": %d}' % min(len(told), 2))
+    wants = CatalogProfile("wants", batch="array", max_events=3, success={"edges": 1})
+    outcomes = [(o.seq, o.action) for o in by_batch(lineage_server, 5, wants)]
+    assert outcomes == [(0, "ack"), (1, "ack"), (2, "ack"), (3, "ack"), (4, "ack")]
+    assert numbers(lineage_server) == [[0, 1, 2], [0], [1], [2], [3, 4]]

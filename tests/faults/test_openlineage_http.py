@@ -421,3 +421,60 @@ def test_every_status_has_an_outcome() -> None:
         else:
             assert isinstance(outcome, Outcome)
             assert (outcome.action == "ack") == (status < 300 and status != 207)
+
+
+EDGES = CatalogProfile("edges", success={"edges": 1})
+
+
+def _answer(body: str) -> Answer:
+    return Answer(200, "application/json", "", "", body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("", "{}", "null", "0", '{"edg', '{"edges": null}', '{"edges": "1"}', '{"edges": 0}'),
+        *('{"edges": 0.0}', '{"edges": true}', '{"success": false}', "Service warming up"),
+    ],
+)
+def test_without_the_number_that_a_profile_asks_for_there_is_no_success(body: str) -> None:
+    outcome = outcome_of(1, _answer(body), "c", NOW, EDGES)
+    assert outcome.action == "dead"
+    assert outcome.body == (body or "An empty body, which has no edges.")
+
+
+def test_an_answer_that_breaks_off_before_the_number_asked_for_is_tried_again(
+    outbox: LineageOutbox, lineage_server: LineageServer
+) -> None:
+    outbox.queue([run_named("r1")])
+    broken = Reply(200, b'{"edg', break_off=True)
+    answers = iter([broken])
+    lineage_server.answer = lambda _event: next(answers, Reply(200, b'{"edges": 1}'))
+    report = sent(outbox, lineage_server, profile=EDGES)
+    assert (report.dead, report.retried) == (0, 1)
+
+
+@pytest.mark.parametrize("body", ['{"edges": 1}', '{"edges": 2.0}'])
+def test_the_number_that_a_profile_asks_for_is_a_success(body: str) -> None:
+    assert outcome_of(1, _answer(body), "c", NOW, EDGES).action == "ack"
+
+
+@pytest.mark.parametrize(
+    ("body", "action"),
+    [
+        ('{"failed_events": [], "summary": {"received": 1, "failed": 1}}', "dead"),
+        ('{"failed_events": [], "summary": {"failed": 1, "retriable": true}}', "retry"),
+        ('{"failed_events": [0]}', "dead"),
+        ('{"status": "failure"}', "dead"),
+        ('{"failed_events": [], "summary": {"received": 1, "failed": 0}}', "ack"),
+        ('{"status": "success"}', "ack"),
+        ('{"failed": 0}', "ack"),
+    ],
+)
+def test_a_success_that_counts_failures_is_none(body: str, action: str) -> None:
+    assert outcome_of(1, _answer(body), "c", NOW).action == action
+
+
+def test_a_token_for_a_catalog_that_is_shown_none_is_a_mistake_in_the_settings() -> None:
+    with pytest.raises(ConfigError, match="a token is given"):
+        HttpDestination("c", "http://x", token="t", profile=CatalogProfile("silent", auth="none"))

@@ -8,9 +8,11 @@ from typing import Any
 import attr
 from openlineage.client.serde import Serde
 from openlineage.client.transport import Config, Transport
+from openlineage.client.transport.http import TokenProvider
 from openlineage.client.transport.transform import EventTransformer
 
 RECORDING = "support.client_transports.RecordingTransport"
+TOKENS = "support.client_transports.Tokens"
 
 
 @attr.define
@@ -62,3 +64,13 @@ class Renaming(EventTransformer):
             return None
         event.job.namespace = self.properties["namespace"]
         return event
+
+
+class Tokens(TokenProvider):
+    """Gives one token for ever."""
+
+    def __init__(self, config: dict[str, str]) -> None:
+        self.token = config["token"]
+
+    def get_bearer(self) -> str | None:
+        return f"Bearer {self.token}"

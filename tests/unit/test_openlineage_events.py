@@ -24,7 +24,7 @@ from support.lineage_samples import (
 
 from exporter.hierarchy import Artifact, Content, Parameter, Port, Step, StepRef, run_key
 from exporter.hierarchy.times import iso_from_ms
-from exporter.mapping.openlineage import LineageNaming, run_events
+from exporter.mapping.openlineage import LineageNaming, own, run_events
 from exporter.mapping.openlineage.facets import parameter_text
 from exporter.mapping.openlineage.ids import lineage_run_id
 from exporter.sinks.openlineage.check import EventCheck
@@ -458,3 +458,72 @@ def test_a_run_of_ten_thousand_shards_makes_an_event_of_bounded_size() -> None:
 )
 def test_a_parameter_named_as_a_secret_is_masked(name: str, shown: str) -> None:
     assert parameter_text(Parameter(name, "hidden")) == shown
+
+
+def test_no_event_ends_before_it_began() -> None:
+    run = training_run()
+    first = run.steps[0]
+    assert first.start is not None
+    assert run.start is not None
+    back = replace(
+        run,
+        end=run.start - 1_000,
+        steps=(replace(first, end=first.start - 1_000), *run.steps[1:]),
+    )
+    for events in (parsed(back)[:1] + parsed(back)[-1:], parsed(back)[1:3]):
+        start, end = (event["eventTime"] for event in events)
+        assert start == end
+
+
+@pytest.mark.parametrize("where", ["name", "property"])
+def test_an_artifact_whose_place_says_nothing_has_the_output_that_its_name_says(where: str) -> None:
+    said = "other:run_9:maker:model:0"
+    foreign = Artifact(
+        id="77",
+        type="Model",
+        uri="s3://models/prod/current",
+        producer=StepRef("other", "run_9", "maker", "41"),
+        name=said if where == "name" else None,
+        properties=(Parameter("name", said),) if where == "property" else (),
+    )
+    run = training_run()
+    step = replace(run.steps[0], inputs=(Port("base", "77"),))
+    event = parsed(replace(run, steps=(step,), artifacts=(*run.artifacts, foreign)))[2]
+    (dataset,) = event["inputs"]
+    assert dataset["name"] == "other.maker.model"
+
+
+_LONGEST = "\U0001f600" * 1_000
+
+
+@pytest.mark.parametrize("count", [1, 8, 100])
+def test_each_facet_of_our_own_keeps_to_its_size(count: int) -> None:
+    properties = tuple(Parameter(f"k{number}", _LONGEST) for number in range(10))
+    made = [
+        replace(
+            training_run().artifacts[0],
+            id=f"{number}{_LONGEST}",
+            type=_LONGEST,
+            uri=_LONGEST * 3,
+            name=_LONGEST,
+            state=_LONGEST,
+            data_type=_LONGEST,
+            materializer=_LONGEST,
+            properties=properties,
+            producer=StepRef(_LONGEST, _LONGEST, _LONGEST, "7"),
+        )
+        for number in range(count)
+    ]
+    ports = tuple(Port(_LONGEST, one.id, index) for index, one in enumerate(made))
+    read = [own.read_artifact(port, one, None) for port, one in zip(ports, made, strict=True)]
+    named = [own.read_parameter(_LONGEST, _LONGEST) for _ in range(count)]
+    facets = [
+        own.own_artifact(_LONGEST, _LONGEST, _LONGEST, list(zip(ports, made, strict=True))),
+        own.own_read(read, named),
+        own.own_run(training_run(), None, [_LONGEST] * count),
+        own.own_model(made[0], _LONGEST, _LONGEST),
+    ]
+    for facet in facets:
+        assert len(orjson.dumps(facet)) <= 64 * 1024
+    artifacts = orjson.loads(orjson.dumps(facets[0]))["artifacts"]
+    assert artifacts[0]["id"].startswith("0")

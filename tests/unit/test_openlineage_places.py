@@ -105,6 +105,14 @@ Json = dict[str, Any]  # Any: a parsed event
             "pubsub:topic:shop:orders",
             theirs.PubSubNaming(theirs.PubSubResourceType.TOPIC, "shop", "orders"),
         ),
+        (
+            "pubsub://projects/shop/topics/orders.v1",
+            theirs.PubSubNaming(theirs.PubSubResourceType.TOPIC, "shop", "orders.v1"),
+        ),
+        (
+            "pubsub://projects/shop/subscriptions/orders",
+            theirs.PubSubNaming(theirs.PubSubResourceType.SUBSCRIPTION, "shop", "orders"),
+        ),
         ("trino://h:8443/hive/sales/orders", theirs.Trino("h", "8443", "hive", "sales", "orders")),
         ("hive://h:10000/sales.orders", theirs.Hive("h", "10000", "sales", "orders")),
         ("sqlserver://h/sales/orders", theirs.AzureSynapse("h", "1433", "sales", "orders")),
@@ -400,3 +408,39 @@ def test_a_wrong_rule_is_said(raw: Json, said: str) -> None:
 def test_without_rules_a_file_or_object_still_has_its_place() -> None:
     assert LineageNaming().places == ()
     assert any_place("s3://bucket/raw/") == Place("s3://bucket", "raw")
+
+
+@pytest.mark.parametrize(
+    ("uri", "name"),
+    [
+        ("s3://lake/part#1.csv", "part#1.csv"),
+        ("gs://lake/day?x=1", "day?x=1"),
+        ("abfss://box@acct.dfs.core.windows.net/a#b", "/a#b"),
+        ("hdfs://name:8020/a?b#c", "/a?b#c"),
+        ("file:///data/q?x=1", "/data/q?x=1"),
+        ("oss://lake/part#1.csv", "part#1.csv"),
+        ("s3://lake/raw.csv?versionId=3sL4kqtJ", "raw.csv"),
+        ("gs://lake/raw.csv#1360887697105000", "raw.csv"),
+        ("wasbs://box@acct.blob.core.windows.net/a?sv=2020&sig=abc", "a"),
+        ("https://web.example/raw.csv?x=1#top", "raw.csv"),
+        ("postgres://h/db?sslmode=require", "db"),
+    ],
+)
+def test_what_names_an_object_is_in_its_name_and_no_query(uri: str, name: str) -> None:
+    place = PLACES.named(uri) or any_place(uri)
+    assert place is not None
+    assert place.name == name
+
+
+def test_a_rule_may_look_at_segments_of_the_path() -> None:
+    rule = {"schemes": ["x"], "path": "{area}/*/{name}", "namespace": "x", "name": "{area}.{name}"}
+    places = Places(naming_from_yaml({"places": [rule]}).places)
+    assert places.named("x://h/a/b/c.d") == Place("x", "a.c.d")
+    assert places.named("x://h/a/c") is None
+
+
+@pytest.mark.parametrize("path", ["{a}/{a}", "{A}", "a b"])
+def test_a_path_that_is_none_is_a_mistake_in_the_rule(path: str) -> None:
+    rule = {"schemes": ["x"], "path": path, "namespace": "x", "name": "{path}"}
+    with pytest.raises(ConfigError, match="Rule 1 of places"):
+        naming_from_yaml({"places": [rule]})

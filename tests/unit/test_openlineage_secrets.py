@@ -29,6 +29,10 @@ HOLDING_A_SECRET = {
     "signed link": f"s3://b/k?X-Amz-Security-Token={WORD}",
     "token": f"https://{WORD}@git.example/x/y",
     "connection string": f"Driver=x;Server=h;AccountKey={WORD};Database=d",
+    "account key in front": f"AccountKey={WORD}==;EndpointSuffix=core.windows.net",
+    "Oracle": f"jdbc:oracle:thin:scott/{WORD}@//db:1521/XE",
+    "Oracle, a password with an at": f"jdbc:oracle:oci:scott/a@{WORD}@db:1521:XE",
+    "password of a key": f"postgres://h/shop?sslpassword={WORD}",
     "keywords": f"host=h password={WORD} dbname=d",
 }
 
@@ -70,6 +74,7 @@ def test_no_password_of_any_spelling_is_shown(password: str) -> None:
         "pad_token=<pad> sep_token=[SEP]",
         "s3://lake/day=1/x?design=1&partition_key=2",
         "learning_rate=0.1",
+        "jdbc:oracle:thin:@//db:1521/XE",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:

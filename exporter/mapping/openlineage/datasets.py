@@ -232,7 +232,11 @@ class RunDatasets:
     def _from_elsewhere(self, artifact: Artifact, read_on: Port) -> DatasetName:
         producer = artifact.producer
         if producer is not None:
-            output = _output_in_uri(artifact.uri, producer.source_id) or read_on.name
+            output = (
+                _output_in_uri(artifact.uri, producer.source_id)
+                or _output_in_name(artifact, producer.step)
+                or read_on.name
+            )
             name = self._names.dataset(producer.pipeline, producer.step, output)
             return DatasetName(self._names.dataset_namespace, name)
         place = self._places.named(artifact.uri) or any_place(artifact.uri)
@@ -265,4 +269,17 @@ def _output_in_uri(uri: str, step_id: str) -> str | None:
     for position in range(len(segments) - 1, 1, -1):
         if segments[position] == step_id and segments[position - 1]:
             return segments[position - 1]
+    return None
+
+
+def _output_in_name(artifact: Artifact, step: str) -> str | None:
+    """Find the output's name in `<pipeline>:<run>:<step>:<output>:<index>`.
+
+    ZenML and TFX write that name, some of them only among the properties.
+    """
+    known = [one.value for one in artifact.properties if one.name == "name"]
+    for name in (artifact.name, *known):
+        segments = name.split(":") if isinstance(name, str) else []
+        if len(segments) >= 5 and segments[-3] == step and segments[-1].isdecimal():
+            return segments[-2] or None
     return None

@@ -192,7 +192,7 @@ class _Telling:
             job,
             run_id,
             terminal,
-            step.end if step.end is not None else start,
+            max(start, step.end) if step.end is not None else start,
             run_facets,
             inputs.datasets,
             self._datasets.outputs(step, outside, ended_well=terminal == "COMPLETE"),
@@ -329,13 +329,16 @@ def _did_run(step: Step) -> bool:
 
 
 def _span(run: RunSnapshot) -> tuple[int, int]:
-    """Give the run's start and end; where it has none, those of its steps, else the epoch."""
+    """Give the run's start and end; where it has none, those of its steps, else the epoch.
+
+    The end of a clock that went back is the start.
+    """
     times = [time for step in run.steps for time in (step.start, step.end) if time is not None]
     start = run.start
     if start is None:
         start = min(times, default=run.end if run.end is not None else 0)
     end = run.end if run.end is not None else max(times, default=start)
-    return start, end
+    return start, max(start, end)
 
 
 def _event_time(time_ms: int) -> str:

@@ -31,6 +31,8 @@ MAX_PROPERTIES = 100
 MAX_METRICS = 500
 MAX_NAMED = 500
 FACET_BYTES = 60_000
+_WHOLE_BYTES = 64_000  # with all else in a facet
+_SHORT = 150
 TEXT_LENGTH, URI_LENGTH = 1_000, 2_000
 
 RUN = own_schema("PipelineExporterRunRunFacet")
@@ -62,7 +64,7 @@ def own_run(run: RunSnapshot, step: Step | None, cached_steps: Sequence[str] | N
         made["attempt"] = storable_int(step.attempt) or 1
         made["entrypoint"] = _said(step.entrypoint)
     if cached_steps:
-        made["cachedSteps"] = _within([_said(name) for name in cached_steps[:MAX_NAMED]])
+        made["cachedSteps"] = _within([_said(name) for name in cached_steps[:MAX_NAMED]], made)
     return made
 
 
@@ -83,37 +85,39 @@ def own_metrics(numbers: Iterable[tuple[str, float | int]]) -> Json | None:
             else {"text": bounded_text(value_text(number), 255)}
         )
         listed.append({"key": unused(bounded_text(name, 255), used), **said})
-    return facet(METRICS, metrics=_within(listed)) if listed else None
+    return facet(METRICS, metrics=_within(listed, {})) if listed else None
 
 
 def own_artifact(
     pipeline: str, step: str, output: str, ports: Sequence[tuple[Port, Artifact]]
 ) -> Json:
     """Say which artifacts one output holds, in order; beyond the first hundred only how many."""
-    return facet(
+    made = facet(
         ARTIFACT,
         pipeline=_said(pipeline),
         step=_said(step),
         output=_said(output),
         count=len(ports),
-        artifacts=_within([_artifact(port, artifact) for port, artifact in ports[:MAX_ARTIFACTS]]),
     )
+    listed = [_artifact(port, artifact) for port, artifact in ports[:MAX_ARTIFACTS]]
+    return {**made, "artifacts": _within(listed, made)}
 
 
 def own_model(artifact: Artifact, framework: str | None, flavour: str) -> Json:
     """Say what kind of model it is; `flavour` is MLflow's word for what loads it."""
     content = artifact.content
     files = [] if content is None else content.files
-    return facet(
+    made = facet(
         MODEL,
         framework=framework,
         flavour=flavour or None,
         modelClass=_text(artifact.data_type),
         materializer=_text(artifact.materializer),
-        files=_within([_said(without_password(f.path or artifact.uri)) for f in files[:MAX_NAMED]])
-        if files
-        else None,
     )
+    if files:
+        named = [_said(without_password(f.path or artifact.uri)) for f in files[:MAX_NAMED]]
+        made["files"] = _within(named, made)
+    return made
 
 
 def own_statistics(rows: int | None, columns: bytes) -> Json:
@@ -123,12 +127,12 @@ def own_statistics(rows: int | None, columns: bytes) -> Json:
 
 def own_read(artifacts: Sequence[Json], parameters: Sequence[Json]) -> Json:
     """Say what exactly a step read of one dataset; catalogs link to versions as they like."""
-    return facet(
-        READ,
-        count=len(artifacts),
-        artifacts=_within(list(artifacts[:MAX_ARTIFACTS])),
-        parameters=_within(list(parameters[:MAX_NAMED])) if parameters else None,
-    )
+    made = facet(READ, count=len(artifacts))
+    if parameters:
+        share = FACET_BYTES // 4 if artifacts else FACET_BYTES
+        made["parameters"] = _within(list(parameters[:MAX_NAMED]), made, share)
+    made["artifacts"] = _within(list(artifacts[:MAX_ARTIFACTS]), made)
+    return made
 
 
 def read_parameter(name: str, uri: str) -> Json:
@@ -174,23 +178,40 @@ def _properties(properties: Sequence[Parameter]) -> list[Json]:
     listed = [
         {"key": bounded_text(one.name, 255), "value": parameter_text(one, 1_000)} for one in shown
     ]
-    return _fitting(listed, FACET_BYTES // 4) if len(listed) > 10 else listed
+    return _fitting(listed, FACET_BYTES // 4)
 
 
-def _within(entries: list[Entry]) -> list[Entry] | orjson.Fragment:
+def _within(
+    entries: list[Entry], beside: Json, limit: int = FACET_BYTES
+) -> list[Entry] | orjson.Fragment:
     """Keep the first entries of a list that fit into a facet; spells a long list at once."""
-    if len(entries) <= 8:
-        return entries
-    return orjson.Fragment(b"[%b]" % b",".join(map(orjson.dumps, _fitting(entries, FACET_BYTES))))
+    room = min(limit, _WHOLE_BYTES - len(orjson.dumps(beside)))
+    kept = _fitting(entries, room)
+    if len(kept) <= 8:
+        return kept
+    return orjson.Fragment(b"[%b]" % b",".join(map(orjson.dumps, kept)))
 
 
 def _fitting(entries: list[Entry], limit: int) -> list[Entry]:
+    """Keep the first entries that fit; of the first, where it is too long itself, the begin."""
     size = 0
     for place, entry in enumerate(entries):
         size += len(orjson.dumps(entry)) + 1
         if size > limit:
-            return entries[: max(1, place)]
+            return entries[:place] or [_shortened(entry)]
     return entries
+
+
+def _shortened(entry: Entry) -> Entry:
+    if isinstance(entry, str):
+        return bounded_text(entry, _SHORT)
+    return {key: _short(value) for key, value in entry.items() if key != "properties"}
+
+
+def _short(value: Any) -> Any:  # Any: JSON values
+    if isinstance(value, dict):
+        return _shortened(value)
+    return bounded_text(value, _SHORT) if isinstance(value, str) else value
 
 
 def _said(text: str) -> str:

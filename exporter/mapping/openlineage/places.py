@@ -17,6 +17,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from exporter.mapping.openlineage.secret_text import without_password
+from exporter.mapping.secret_names import names_a_secret_of_a_url
 
 _URI = re.compile(
     r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.\-]*):"
@@ -25,7 +26,16 @@ _URI = re.compile(
     re.DOTALL,
 )
 _ARN = re.compile(r"(?P<scheme>arn:[a-z0-9-]+:[a-z0-9-]+):(?P<where>[^:/]*:[^:/]*):(?P<path>.+)")
-_HOST_PIECES = re.compile(r"(\{([a-z_]+)\}|\*|[^{}*]+)")
+# Of these all that follows is the object's name, also behind ? and #.
+_OBJECTS = frozenset(
+    {
+        "file", "s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "wasb", "wasbs", "adl", "hdfs",
+        "webhdfs", "viewfs", "dbfs", "oss", "cos", "cosn", "obs", "swift", "minio", "r2", "b2",
+    }
+)  # fmt: skip
+_WEB = frozenset({"http", "https"})
+_OF_A_VERSION = re.compile(r"\?versionId=[^?#&]*\Z|#[0-9]{16}\Z")
+_PIECES = re.compile(r"(\{([a-z_]+)\}|\*|[^{}*]+)")
 _LONGEST, _LONGEST_HOST = 4_000, 255
 _TABLE_KEYS = ("table", "tablename", "table_name")
 _SCHEMA_KEYS = ("schema", "currentschema")
@@ -56,6 +66,7 @@ class PlaceRule:
     type: str = "FILE"
     port: str = ""
     host: str = ""
+    path: str = ""
     parts: tuple[str, ...] = ()
     defaults: Mapping[str, str] = field(default_factory=dict)
 
@@ -74,6 +85,8 @@ class _Uri(NamedTuple):
     path: str
     query: Mapping[str, str]
     fragment: str
+    whole_path: str
+    """With what follows it, as far as that names an object."""
 
 
 class Places:
@@ -115,8 +128,8 @@ def any_place(uri: str) -> Place | None:
     if parsed.scheme == "file":
         if not parsed.path:
             return None
-        return Place(f"file://{parsed.host}" if parsed.host else "file", parsed.path)
-    path = parsed.path.strip("/")
+        return Place(f"file://{parsed.host}" if parsed.host else "file", parsed.whole_path)
+    path = (parsed.whole_path if parsed.scheme in _OBJECTS else parsed.path).strip("/")
     if not parsed.host or not path:
         return None
     port = f":{parsed.port}" if parsed.port else ""
@@ -129,7 +142,7 @@ def _parsed(uri: str) -> _Uri | None:
         return None
     text = without_password(text)  # also one with a slash, which would end the host
     if found := _ARN.fullmatch(text):
-        return _Uri(found["scheme"], "", found["where"], "", found["path"], {}, "")
+        return _Uri(found["scheme"], "", found["where"], "", found["path"], {}, "", found["path"])
     if text[:5].lower() == "jdbc:":
         text = text[5:]
     found = _URI.fullmatch(text)
@@ -143,6 +156,8 @@ def _parsed(uri: str) -> _Uri | None:
         pairs = parse_qsl(found["query"] or "", max_num_fields=50)
     except ValueError:
         pairs = []
+    shows_secrets = any(names_a_secret_of_a_url(key) for key, _ in pairs)
+    behind = "" if shows_secrets else _OF_A_VERSION.sub("", text[found.end("path") :])
     return _Uri(
         found["scheme"].lower().split("+", 1)[0],
         (found["user"] or "").split(":", 1)[0],
@@ -151,6 +166,7 @@ def _parsed(uri: str) -> _Uri | None:
         found["path"],
         {key.lower(): value for key, value in reversed(pairs)},
         found["fragment"] or "",
+        found["path"] + behind if found["path"].strip("/") else found["path"],
     )
 
 
@@ -162,8 +178,12 @@ def _by_rule(rule: PlaceRule, uri: _Uri, table: str) -> Place | None:
         "port": uri.port or rule.port,
         "path": uri.path.strip("/"),
     }
-    if rule.host:
-        segments = _segments(rule.host, uri.host)
+    if uri.scheme in _OBJECTS or (
+        rule.type == "FILE" and not rule.parts and uri.scheme not in _WEB
+    ):
+        values["path"] = uri.whole_path.strip("/")
+    for pattern, said, apart in ((rule.host, uri.host, "."), (rule.path, values["path"], "/")):
+        segments = _segments(pattern, said, apart) if pattern else {}
         if segments is None:
             return None
         values.update(segments)
@@ -180,17 +200,21 @@ def _by_rule(rule: PlaceRule, uri: _Uri, table: str) -> Place | None:
     return Place(namespace.format_map(values), rule.name.format_map(values), rule.type)
 
 
-def _segments(pattern: str, host: str) -> Mapping[str, str] | None:
-    found = _host_pattern(pattern).fullmatch(host) if len(host) <= _LONGEST_HOST else None
+def _segments(pattern: str, text: str, apart: str) -> Mapping[str, str] | None:
+    found = _pattern(pattern, apart).fullmatch(text) if len(text) <= _LONGEST_HOST else None
     return None if found is None else found.groupdict()
 
 
 @lru_cache(maxsize=256)
-def _host_pattern(pattern: str) -> re.Pattern[str]:
-    """Spell a pattern of a host as an expression; the first of two words in a segment is short."""
+def _pattern(pattern: str, apart: str) -> re.Pattern[str]:
+    """Spell a pattern as an expression; the first of two words in a segment is short."""
     spelled = [
-        "[^.]+" if piece == "*" else f"(?P<{name}>[^.]+?)" if name else re.escape(piece)
-        for piece, name in _HOST_PIECES.findall(pattern)
+        f"[^{apart}]+"
+        if piece == "*"
+        else f"(?P<{name}>[^{apart}]+?)"
+        if name
+        else re.escape(piece)
+        for piece, name in _PIECES.findall(pattern)
     ]
     return re.compile("".join(spelled))
 

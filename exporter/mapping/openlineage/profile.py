@@ -27,6 +27,15 @@ SHORTEST_NAME, LONGEST_NAME = 60, 4_000
 _NAMESPACE = re.compile(r"[a-zA-Z:/0-9_\-.@+]{1,1024}")
 _JOB_TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _ALWAYS = frozenset({"parent", "processing_engine", "jobType", "errorMessage"})
+_FACETS = _ALWAYS | {
+    "dataQualityMetrics", "dataSource", "datasetType", "documentation", "executionParameters",
+    "jobDependencies", "lifecycleStateChange", "nominalTime", "outputStatistics", "ownership",
+    "schema", "sourceCode", "sourceCodeLocation", "storage", "symlinks", "tags", "version",
+    "pipelineExporter_artifact", "pipelineExporter_metrics", "pipelineExporter_model",
+    "pipelineExporter_read", "pipelineExporter_run", "pipelineExporter_statistics",
+}  # fmt: skip
+_OF_EXACT_LINKS = frozenset({"pipelineExporter_artifact", "pipelineExporter_read"})
+_AT_LEAST_ONE = frozenset({"lanes", "max_events", "tries"})
 _EVENT_TYPES = ("START", "COMPLETE", "FAIL", "ABORT")
 
 
@@ -142,7 +151,16 @@ def profile_from_yaml(name: str, mapping: Mapping[str, Any]) -> CatalogProfile: 
             )
         values[key] = _checked(name, key, value, kinds[key])
         _check_meaning(name, key, values[key])
-    return CatalogProfile(name=name, **values)
+    profile = CatalogProfile(name=name, **values)
+    left_out = _OF_EXACT_LINKS.intersection(profile.facets_without)
+    if profile.exact_links and (profile.order == "free" or not profile.own_facets or left_out):
+        raise _wrong(
+            name,
+            "exact_links",
+            value=True,
+            hint="It needs `order: runs` and the facets of our own (own_facets, facets_without).",
+        )
+    return profile
 
 
 def _checked(name: str, key: str, value: Any, kind: Any) -> Any:  # Any: YAML values, type hints
@@ -185,10 +203,10 @@ def _check_meaning(name: str, key: str, value: Any) -> None:  # Any: a value of 
         raise _wrong(name, key, list(value), f"Use some of {', '.join(_EVENT_TYPES)}.")
     if key == "name_length" and not SHORTEST_NAME <= value <= LONGEST_NAME:
         raise _wrong(name, key, value, f"Use a number from {SHORTEST_NAME} to {LONGEST_NAME}.")
-    if key == "facets_without" and _ALWAYS.intersection(value):
-        raise _wrong(
-            name, key, list(value), f"These are always sent: {', '.join(sorted(_ALWAYS))}."
-        )
+    if key in _AT_LEAST_ONE and value < 1:
+        raise _wrong(name, key, value, "Use a number from 1 on.")
+    if key == "facets_without":
+        _check_facets(name, value)
     if key == "job_namespace" and value is not None and not _NAMESPACE.fullmatch(value):
         raise _wrong(name, key, value, _NAMESPACE_HINT)
     if key == "namespaces":
@@ -201,6 +219,17 @@ def _check_meaning(name: str, key: str, value: Any) -> None:  # Any: a value of 
                 raise _wrong(
                     name, key, f"{kind}: {replacement}", "Replace PIPELINE and STEP by capitals."
                 )
+
+
+def _check_facets(name: str, left_out: tuple[str, ...]) -> None:
+    if _ALWAYS.intersection(left_out):
+        hint = f"These are always sent: {', '.join(sorted(_ALWAYS))}."
+        raise _wrong(name, "facets_without", list(left_out), hint)
+    for facet in left_out:
+        if facet not in _FACETS:
+            near = difflib.get_close_matches(facet, sorted(_FACETS), n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else "There is no such facet in our events."
+            raise _wrong(name, "facets_without", facet, hint)
 
 
 _NAMESPACE_HINT = "Use letters, digits and : / _ - . @ + only: catalogs refuse the rest."

@@ -15,6 +15,7 @@ from exporter.mapping.openlineage.places import PlaceRule
 _TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _LITERAL = re.compile(r"[a-zA-Z:/0-9_\-.@+]*")
 _HOST = re.compile(r"(\{[a-z_]{1,30}\}|[a-zA-Z0-9.\-]|\*)*")
+_PATH = re.compile(r"(\{[a-z_]{1,30}\}|[a-zA-Z0-9._/\-]|\*)*")
 _PART = re.compile(r"[a-z_]{1,30}")
 _BASIC = frozenset({"scheme", "user", "host", "port", "path"})
 _WHERE = "in the OpenLineage mapping"
@@ -92,7 +93,7 @@ def _rule(where: str, value: Any) -> PlaceRule:  # Any: parsed YAML
             raise ConfigError(f"{where}: {key} is not a list of names.")
         values[key] = tuple(one.lower() if key == "schemes" else one for one in listed)
     values["port"] = str(values.get("port", ""))
-    for key in ("namespace", "name", "type", "host"):
+    for key in ("namespace", "name", "type", "host", "path"):
         if not isinstance(values.get(key, ""), str):
             raise ConfigError(f"{where}: {key} is not a text.")
     defaults = values.get("defaults", {})
@@ -109,14 +110,16 @@ def _rule(where: str, value: Any) -> PlaceRule:  # Any: parsed YAML
 
 
 def _check_templates(where: str, values: dict[str, Any]) -> None:  # Any: parsed YAML
-    host = values.get("host", "")
+    host, path = values.get("host", ""), values.get("path", "")
     if not _HOST.fullmatch(host):
         raise ConfigError(
             f"{where}: host is {host!r}.", hint="Such as {account}.example.com, * for any segment."
         )
-    named = set(re.findall(r"\{([a-z_]+)\}", host))
-    if host.count("{") != len(named):
-        raise ConfigError(f"{where}: host names a part twice.")
+    if not _PATH.fullmatch(path):
+        raise ConfigError(f"{where}: path is {path!r}.", hint="Such as {project}/topics/{topic}.")
+    named = set(re.findall(r"\{([a-z_]+)\}", host + path))
+    if (host + path).count("{") != len(named):
+        raise ConfigError(f"{where}: host and path name a part twice.")
     allowed = _BASIC | named | set(values["parts"])
     if not all(_PART.fullmatch(part) for part in named | set(values["parts"])):
         raise ConfigError(f"{where}: names of parts are lower-case letters and _.")

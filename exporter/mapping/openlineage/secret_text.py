@@ -15,6 +15,10 @@ MASK = "***"
 # A password may hold a slash or an at, as URL parsers of databases take it; `:8020/a@b` is a port.
 _PASSWORD = re.compile(r"(?<=://)([^/?#\s:@\[]*):(?:[^/?#\s]*|(?![0-9]+(?:[/?#,]|\Z))[^\s\"'<>]*)@")
 _TOKEN = re.compile(r"(?<=http://|ttps://)[^/?#\s:@]+@", re.IGNORECASE)
+# `jdbc:oracle:thin:scott/tiger@//host/service`, where the password has a slash before it.
+_OF_ORACLE = re.compile(
+    r"(?P<before>\boracle:(?:thin|oci8?):[^/@\s\"']{0,200})/[^\s\"'<>]*@", re.IGNORECASE
+)
 _BEARER = re.compile(r"(?<=bearer )[\w.~+/\-]{8,}=*", re.IGNORECASE)
 # `name=value`, in queries, connection strings and command lines.
 _ASSIGNED = re.compile(
@@ -43,6 +47,8 @@ def without_password(text: str) -> str:
     if "@" in text and "://" in text:
         text = _PASSWORD.sub(rf"\1:{MASK}@", text)
         text = _TOKEN.sub(f"{MASK}@", text)
+    if "@" in text and "oracle:" in text.lower():
+        text = _OF_ORACLE.sub(rf"\g<before>/{MASK}@", text)
     return _ASSIGNED.sub(_assigned, text) if "=" in text else text
 
 

@@ -21,10 +21,11 @@ import time
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
 from exporter.errors import ConfigError, CorruptArtifact
+from exporter.sinks.deadline import TimedSocket
 from exporter.sinks.mlflow.answers import Answer
 from exporter.sinks.plain_words import reason_of
 
@@ -156,12 +157,17 @@ def proxy_of(address: Address) -> Proxy | None:
 
 
 class Connection:
-    """A connection of one thread. Never sends a request twice; that is for the caller to decide."""
+    """A connection of one thread. Never sends a request twice; that is for the caller to decide.
+
+    The time limit holds for the head of an answer as a whole and for its body as a whole; where a
+    file is sent or fetched, for each block of it.
+    """
 
     def __init__(self, address: Address, *, timeout_s: float) -> None:
         self._address = address
         self._timeout_s = timeout_s
         self._socket: socket.socket | None = None
+        self._clock: TimedSocket | None = None
         self._response: http.client.HTTPResponse | None = None
         self._last_used = 0.0
         self._proxy = proxy_of(address)
@@ -214,6 +220,7 @@ class Connection:
         try:
             response = self._begin(connection, "GET", path, b"", {})
             self._response = response
+            self._renew()
             body = b"" if response.status == 200 else response.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
@@ -224,6 +231,7 @@ class Connection:
         """Give the body that `open` left. Raises: OutcomeUnknown where it breaks off."""
         response = self._response
         while response is not None:
+            self._renew()
             try:
                 block = response.read(_BLOCK)
             except (OSError, http.client.HTTPException) as error:
@@ -247,6 +255,7 @@ class Connection:
         )
         response = self._begin(connection, method, path, body, headers)
         try:
+            self._renew()
             answer = _answer(response, response.read())
             if not response.will_close:
                 self._last_used = time.monotonic()
@@ -269,6 +278,7 @@ class Connection:
             f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._headers}{extra}"
             f"\r\nContent-Length: {size}\r\n\r\n"
         ).encode("latin-1")
+        connection.settimeout(self._timeout_s)
         if isinstance(body, Streamed):
             connection.sendall(head)
             _stream(connection, body)
@@ -276,7 +286,8 @@ class Connection:
             connection.sendall(head + body)
         if QUICKACK is not None:
             connection.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
-        response = http.client.HTTPResponse(connection, method=method)
+        self._clock = TimedSocket(connection, self._timeout_s)
+        response = http.client.HTTPResponse(cast("socket.socket", self._clock), method=method)
         try:
             response.begin()
         except BaseException:
@@ -284,25 +295,28 @@ class Connection:
             raise
         return response
 
+    def _renew(self) -> None:
+        if self._clock is not None:
+            self._clock.renew(self._timeout_s)
+
     def _connected(self) -> socket.socket:
         if self._socket is not None and time.monotonic() - self._last_used < _IDLE_S:
             return self._socket
         self.close()
         context = _tls_context() if self._address.secure else None
         near = self._proxy or self._address
+        within_s = min(_CONNECT_TIMEOUT_S, self._timeout_s)
         try:
-            raw = socket.create_connection(
-                (near.host, near.port), timeout=min(_CONNECT_TIMEOUT_S, self._timeout_s)
-            )
+            raw = socket.create_connection((near.host, near.port), timeout=within_s)
         except OSError as error:
             raise NotSent(self._blame(error)) from error
         try:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if context is not None:
                 if self._proxy is not None:
-                    _open_tunnel(raw, self._proxy, self._address)
+                    _open_tunnel(raw, self._proxy, self._address, within_s)
+                    raw.settimeout(within_s)
                 raw = context.wrap_socket(raw, server_hostname=self._address.host)
-            raw.settimeout(self._timeout_s)
         except ssl.SSLCertVerificationError as error:
             raw.close()
             raise NotTrusted(self._blame(error)) from error
@@ -331,7 +345,7 @@ class Connection:
             self._response = None
         if self._socket is not None:
             self._socket.close()
-            self._socket = None
+            self._socket = self._clock = None
 
 
 def _answer(response: http.client.HTTPResponse, body: bytes) -> Answer:
@@ -343,7 +357,7 @@ def _answer(response: http.client.HTTPResponse, body: bytes) -> Answer:
     )
 
 
-def _open_tunnel(raw: socket.socket, proxy: Proxy, address: Address) -> None:
+def _open_tunnel(raw: socket.socket, proxy: Proxy, address: Address, within_s: float) -> None:
     """Ask a proxy to pass bytes on to a server that speaks TLS.
 
     Raises: OSError where it does not.
@@ -354,8 +368,10 @@ def _open_tunnel(raw: socket.socket, proxy: Proxy, address: Address) -> None:
         lines.append(f"Proxy-Authorization: {proxy.authorization}")
     raw.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
     # Read unbuffered: what follows the answer belongs to TLS.
+    clock = TimedSocket(raw, within_s)
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):
+        clock.wait()
         byte = raw.recv(1)
         if not byte or len(answer) > _LONGEST_HEAD:
             raise ConnectionResetError

@@ -7,6 +7,7 @@ array (https://github.com/OpenLineage/OpenLineage/blob/main/spec/OpenLineage.yml
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from exporter.sinks.openlineage.outcomes import (
@@ -60,11 +61,14 @@ def outcomes_of_batch(
 ) -> Mapping[int, Outcome]:
     """Say what an answer to several events means for each; those in doubt are left out.
 
-    An answer that refuses the whole, or counts failures without naming them, leaves all in doubt: a
-    single event tells. Trouble is the first event's, and so holds all.
+    An answer that refuses the whole, counts failures without naming them, or reaches a number of
+    `success` less often than for each event, leaves all in doubt: a single event tells. Trouble is
+    the first event's, and so holds all.
     Raises: SinkUnavailable for an answer that every event would get.
     """
-    of_first = outcome_of(events[0].seq, answer, destination, now, profile)
+    wanted = {name: least * len(events) for name, least in profile.success.items()}
+    rules = replace(profile, success=wanted)
+    of_first = outcome_of(events[0].seq, answer, destination, now, rules)
     if not 200 <= answer.status < 300:
         return {of_first.seq: of_first} if of_first.action == "retry" else {}
     if of_first.action == "ack":

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
 
 from exporter.errors import ConfigError, ExporterError
 from exporter.sinks.openlineage.client_composite import CompositeSender
+from exporter.sinks.openlineage.client_http import forbid_redirects, own_http
 from exporter.sinks.openlineage.client_kafka import KafkaErrors, KafkaSender
 from exporter.sinks.openlineage.client_senders import (
     ConsoleSender,
@@ -18,7 +18,6 @@ from exporter.sinks.openlineage.client_senders import (
     Sender,
     TransformSender,
 )
-from exporter.sinks.openlineage.http import HttpDestination
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,12 +25,6 @@ if TYPE_CHECKING:
     from exporter.mapping.openlineage.profile import CatalogProfile
     from exporter.sinks.openlineage.client_config import Tree
 
-_HTTP = frozenset({"http", "async_http"})
-_OUR_HTTP = frozenset(
-    {"type", "name", "priority", "url", "endpoint", "timeout", "auth", "custom_headers"}
-    | {"compression", "retry", "verify", "max_queue_size", "max_concurrent_requests"}
-)
-_API_KEYS = ("apiKey", "apikey", "api_key")
 # The outbox has its own tries, and they would multiply.
 _NO_RETRY = {"total": 0, "read": 0, "connect": 0, "status_forcelist": [], "raise_on_status": False}
 _EXTRAS = {
@@ -82,47 +75,6 @@ def build_sender(
             f"be made: {mask(str(told)).rstrip('.')}.",
             hint="https://openlineage.io/docs/client/python/configuration says what it takes.",
         ) from None
-
-
-def own_http(
-    name: str, tree: Tree, timeout_s: float, profile: CatalogProfile
-) -> HttpDestination | None:
-    """Give our own HTTP sender for a transport that asks for nothing it lacks, else None."""
-    if not _is_our_http(tree):
-        return None
-    auth = tree.get("auth") or {}
-    key = next((auth[key] for key in _API_KEYS if auth.get(key)), None)
-    # The client shows its key as a bearer to every catalog.
-    shown = {} if key is None else {"Authorization": f"Bearer {key}"}
-    return HttpDestination(
-        name,
-        urljoin(tree["url"].strip(), tree.get("endpoint") or profile.endpoint),
-        profile=profile,
-        endpoint="",
-        headers=shown | (tree.get("custom_headers") or {}),
-        timeout_s=float(tree.get("timeout") or timeout_s),
-        compress=True if tree.get("compression") == "gzip" else None,
-        root=urljoin(tree["url"].strip(), "."),
-    )
-
-
-def _is_our_http(tree: Tree) -> bool:
-    """Tell whether a transport asks for nothing that our own sender lacks, and is well formed."""
-    auth = tree.get("auth") or {"type": "none"}
-    if tree.get("type") not in _HTTP or not set(tree) <= _OUR_HTTP or not isinstance(auth, dict):
-        return False
-    key = next((auth[key] for key in _API_KEYS if auth.get(key)), None)
-    headers = tree.get("custom_headers") or {}
-    return (
-        isinstance(tree.get("url"), str)
-        and isinstance(tree.get("endpoint") or "", str)
-        and isinstance(tree.get("timeout") or 1, int | float)
-        and isinstance(headers, dict)
-        and all(isinstance(text, str) for pair in headers.items() for text in pair)
-        and tree.get("verify", True) is True
-        and tree.get("compression") in {None, "gzip"}
-        and ("auth" not in tree or (auth.get("type") == "api_key" and isinstance(key, str)))
-    )
 
 
 def _kind(name: str, tree: Tree, found_in: str) -> str:
@@ -207,17 +159,12 @@ def _of_the_client(name: str, tree: Tree, timeout_s: float, profile: CatalogProf
     kind = tree["type"]
     if kind in {"kafka", "msk-iam"} and isinstance(tree.get("config"), dict):
         tree["config"] = {"log_level": 2, "error_cb": errors.note, **tree["config"]}
-    if kind in _HTTP:
-        # The asynchronous one never says which event failed.
-        tree |= {"type": "http", "retry": _NO_RETRY}
-        tree["endpoint"] = tree.get("endpoint") or profile.endpoint
-        if profile.compress:
-            tree.setdefault("compression", "gzip")
     if kind == "gcplineage":
         import_module("google.cloud.datacatalog_lineage_v1")  # the transport waits with it
     if kind == "datadog":
         tree |= {"retry": _NO_RETRY, "async_transport_rules": {}}
     made: Any = client.get_default_factory().create(tree)
+    forbid_redirects(made)
     if isinstance(made, client.KafkaTransport):
         return KafkaSender(name, made, errors, timeout_s)
     if isinstance(made, client.AmazonDataZoneTransport):

@@ -71,15 +71,22 @@ def client_config(
         OPENLINEAGE_DISABLED is true.
     """
     variables = os.environ if environ is None else environ
-    if variables.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
-        raise SinkUnavailable(
-            f"The OpenLineage destination {settings.name!r} is switched off by "
-            "OPENLINEAGE_DISABLED.",
-            hint="Its events wait; unset the variable, or take the destination out.",
-        )
+    refuse_switched_off(settings.name, variables)
     if settings.transport is not None:
         return ClientConfig(_copied(dict(settings.transport)), "the settings")
     return _found(settings, variables)
+
+
+def refuse_switched_off(name: str, variables: Mapping[str, str]) -> None:
+    """Pass where nothing switches OpenLineage off, as all its clients are switched off.
+
+    Raises: SinkUnavailable while OPENLINEAGE_DISABLED is true.
+    """
+    if variables.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
+        raise SinkUnavailable(
+            f"The OpenLineage destination {name!r} is switched off by OPENLINEAGE_DISABLED.",
+            hint="Its events wait; unset the variable, or take the destination out.",
+        )
 
 
 def _found(settings: ClientSettings, variables: Mapping[str, str]) -> ClientConfig:

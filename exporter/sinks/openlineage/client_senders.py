@@ -193,12 +193,12 @@ class DestinationSender:
     """One of our own destinations, where a transport stands for it among others."""
 
     def __init__(self, destination: Destination) -> None:
-        self._destination = destination
+        self.destination = destination
         self.at_once = destination.page
 
     def send(self, events: Sequence[DueEvent]) -> Iterator[Outcome]:
         """Send by the destination."""
-        yield from self._destination.send(events, halted=lambda: False)
+        yield from self.destination.send(events, halted=lambda: False)
 
     def check(self, timeout_s: float) -> str:  # noqa: ARG002 - a destination has no such question
         """Say nothing of the other side."""
@@ -206,7 +206,7 @@ class DestinationSender:
 
     def close(self) -> None:
         """Close the destination."""
-        self._destination.close()
+        self.destination.close()
 
 
 class TransformSender:

@@ -1,7 +1,7 @@
 """A destination that is reached by a transport of openlineage-python: Kafka, Google, Amazon.
 
-HTTP with what our own sender knows goes by that one; it is faster and says what became of each
-event. All else is the client's transport, behind a sender that knows how it fails.
+HTTP goes by our own sender; it is faster and says what became of each event. All else is the
+client's transport, behind a sender that knows how it fails.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import orjson
 
 from exporter.config.masking import Masker, tree_secrets
 from exporter.errors import ConfigError, SinkUnavailable
-from exporter.sinks.openlineage.client_build import build_sender, own_http
+from exporter.sinks.openlineage.client_build import build_sender
 from exporter.sinks.openlineage.client_config import ClientSettings, client_config
 from exporter.sinks.openlineage.client_senders import DestinationSender
 from exporter.sinks.openlineage.outcomes import GENERIC, Outcome, is_trouble
@@ -142,21 +142,16 @@ def open_transport(settings: TransportSettings, profile: CatalogProfile = GENERI
     logging.getLogger("openlineage").setLevel(
         logging.getLevelNamesMapping().get(level, logging.CRITICAL)
     )
-    own = own_http(settings.name, config.transport, timeout_s, profile)
-    if own is not None and not config.filters:
-        return own
-    sender: Sender = (
-        DestinationSender(own)
-        if own is not None
-        else build_sender(
-            settings.name,
-            config.transport,
-            profile=profile,
-            timeout_s=timeout_s,
-            mask=mask,
-            found_in=config.found_in,
-        )
+    sender = build_sender(
+        settings.name,
+        config.transport,
+        profile=profile,
+        timeout_s=timeout_s,
+        mask=mask,
+        found_in=config.found_in,
     )
+    if isinstance(sender, DestinationSender) and not config.filters:
+        return sender.destination
     return TransportDestination(settings.name, sender, config, mask)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.errors import SinkTransient, SinkUnavailable
+from exporter.sinks.deadline import TimedSocket
 from exporter.sinks.openlineage.outcomes import Answer
+from exporter.sinks.plain_words import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +37,11 @@ class _Request(NamedTuple):
 
 
 class Connection:
-    """Asks one thing after the other. Not thread-safe: a lane worker has its own."""
+    """Asks one thing after the other. Not thread-safe: a lane worker has its own.
+
+    The time limit holds for a whole request and its answer, and for reaching each address of the
+    host.
+    """
 
     def __init__(
         self,
@@ -51,24 +57,25 @@ class Connection:
         self._timeout_s = timeout_s
         self._tls = tls
         self._open: http.client.HTTPConnection | None = None
+        self._clock: TimedSocket | None = None
 
-    def post(self, body: bytes) -> Answer:
-        """Send a body and give the answer.
+    def post(self, body: bytes, more: Mapping[str, str]) -> Answer:
+        """Send a body, with more headers than the usual, and give the answer.
 
         Repeat: a connection that the server closed while it was idle is opened anew, and the body
             sent again.
         Raises: SinkUnavailable if nobody can be reached; SinkTransient if a connection was made but
             no answer came, in which case the body may have been taken.
         """
-        return self._asked(_Request("POST", self._address.path, body, self._headers))
+        return self._asked(_Request("POST", self._address.path, body, {**self._headers, **more}))
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str, more: Mapping[str, str]) -> Answer:
         """Give the answer at another path of the same server.
 
         Raises: as `post`.
         """
         headers = {key: one for key, one in self._headers.items() if key not in _OF_A_BODY}
-        return self._asked(_Request("GET", path, None, headers))
+        return self._asked(_Request("GET", path, None, {**headers, **more}))
 
     def _asked(self, request: _Request) -> Answer:
         is_reused = self._open is not None
@@ -91,35 +98,43 @@ class Connection:
         """Close the connection. May be called twice; the next post opens it again."""
         if self._open is not None:
             self._open.close()
-            self._open = None
+            self._open = self._clock = None
 
     def _connect(self) -> http.client.HTTPConnection:
         where = self._address
         made: http.client.HTTPConnection
         if where.is_tls:
-            made = http.client.HTTPSConnection(
-                where.host, where.port, timeout=self._timeout_s, context=self._tls
-            )
+            made = http.client.HTTPSConnection(where.host, where.port, context=self._tls)
         else:
-            made = http.client.HTTPConnection(where.host, where.port, timeout=self._timeout_s)
+            made = http.client.HTTPConnection(where.host, where.port)
         try:
-            made.connect()
+            self._clock = made.sock = TimedSocket(self._reached(made), self._timeout_s)
         except ssl.SSLError as error:
-            made.close()
             raise self._unreachable(
                 error, "Check the certificate; SSL_CERT_FILE names your own authorities."
             ) from error
         except OSError as error:
-            made.close()
             raise self._unreachable(error, "Is it running, and is url right?") from error
         self._open = made
         return made
 
+    def _reached(self, made: http.client.HTTPConnection) -> socket.socket:
+        plain = socket.create_connection((made.host, made.port), timeout=self._timeout_s)
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is None:
+                return plain
+            return self._tls.wrap_socket(plain, server_hostname=made.host)
+        except OSError:
+            plain.close()
+            raise
+
     def _exchange(self, connection: http.client.HTTPConnection, request: _Request) -> Answer:
-        deadline = time.monotonic() + self._timeout_s
+        if self._clock is not None:
+            self._clock.renew(self._timeout_s)
         connection.request(*request)
         response = connection.getresponse()
-        text = self._read(response, deadline)
+        text, is_whole = self._read(response)
         response.close()
         if response.will_close:
             self.close()
@@ -129,34 +144,31 @@ class Connection:
             location=response.headers.get("Location", ""),
             retry_after=response.headers.get("Retry-After", ""),
             body=text,
+            is_whole=is_whole,
         )
 
-    def _read(self, response: http.client.HTTPResponse, deadline: float) -> str:
-        """Read the body; the status has been said, so a body that breaks off changes nothing."""
-        read = bytearray()
+    def _read(self, response: http.client.HTTPResponse) -> tuple[str, bool]:
+        """Read the body, and say whether it did not break off."""
+        read, is_whole = bytearray(), True
         try:
             while part := response.read1(8192):
                 read += part
-                if len(read) > _BODY_LIMIT or time.monotonic() > deadline:
+                if len(read) > _BODY_LIMIT:
                     self.close()
                     break
+            else:
+                is_whole = not response.length
         except (OSError, http.client.HTTPException):
+            is_whole = False
             self.close()
-        return read.decode("utf-8", "replace")
+        return read.decode("utf-8", "replace"), is_whole
 
     def _unreachable(self, error: OSError, hint: str) -> SinkUnavailable:
         return SinkUnavailable(
             f"The OpenLineage destination {self._destination!r} at {self._address.shown} "
-            f"cannot be reached: {_reason(error)}.",
+            f"cannot be reached: {reason_of(error)}.",
             hint=hint,
         )
 
     def _no_answer(self, error: Exception) -> SinkTransient:
-        return SinkTransient(f"No answer from {self._address.shown}: {_reason(error)}.")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "it took too long"
-    text = getattr(error, "strerror", None) or str(error)
-    return " ".join(text.split()) or type(error).__name__
+        return SinkTransient(f"No answer from {self._address.shown}: {reason_of(error)}.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Protocol
 
+from exporter.sinks.openlineage.client_config import refuse_switched_off
 from exporter.sinks.openlineage.client_transport import open_transport
 from exporter.sinks.openlineage.file import FileDestination
 from exporter.sinks.openlineage.http import HttpDestination
@@ -117,7 +119,10 @@ def open_destination(
     """Make the destination of the settings, spoken to as its catalog's profile says.
 
     Nothing is contacted or created yet.
+    Raises: ConfigError for settings that cannot work; SinkUnavailable while OPENLINEAGE_DISABLED is
+        true.
     """
+    refuse_switched_off(settings.name, os.environ)
     if settings.url is None:
         return open_transport(settings, profile)
     url = settings.url.get_secret_value()

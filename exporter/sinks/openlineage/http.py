@@ -7,6 +7,7 @@ import gzip
 import queue
 import ssl
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _PAGE = 2_000
 _TROUBLES_IN_A_ROW = 4
 _GZIP_LEVEL = 1
+_TOKENS = 16  # the newest, which answers may still repeat
 _NO_EVENT = b"{"
 _IS_IT_RIGHT = "Is url right, and is it a web server?"
 
@@ -56,11 +58,17 @@ class HttpDestination:
         lanes: int | None = None,
         compress: bool | None = None,
         root: str | None = None,
+        tls: ssl.SSLContext | None = None,
+        bearer: Callable[[], str | None] | None = None,
+        secrets: Sequence[str] = (),
     ) -> None:
         """Take the settings, which win over the profile; nothing is contacted yet.
 
         The profile's `probe` lies below `root`, which is the URL without the endpoint unless given.
-        Raises: ConfigError if the URL names no host.
+        `bearer` gives the authorization of each request, unless `headers` have one; `secrets` are
+        not shown, whoever repeats them.
+        Raises: ConfigError if the URL names no host, or a token is given that the profile does not
+            show.
         """
         self._name = name
         self._profile = profile
@@ -85,11 +93,16 @@ class HttpDestination:
         shown.update(headers or {})
         sent.update(shown)
         # A catalog may repeat what it was shown, in an answer or where it redirects to.
-        secrets = [*shown.values(), *_secrets_of(url)]
-        self._mask = Masker([*secrets, *(one for one in (token, basic) if one)])
-        tls = ssl.create_default_context() if address.is_tls else None
+        self._secrets = [*secrets, *shown.values(), *_secrets_of(url)]
+        self._secrets += [one for one in (token, basic) if one]
+        self._mask = Masker(self._secrets)
+        is_shown = any(name_it.lower() == "authorization" for name_it in headers or {})
+        self._bearer = None if is_shown else bearer
+        self._tokens: deque[str] = deque(maxlen=_TOKENS)
+        self._token_lock = threading.Lock()
+        trust = (tls or ssl.create_default_context()) if address.is_tls else None
         self._connections = [
-            Connection(name, address, sent, timeout_s, tls)
+            Connection(name, address, sent, timeout_s, trust)
             for _ in range(profile.lanes if lanes is None else lanes)
         ]
         self._lock = threading.Lock()
@@ -110,7 +123,7 @@ class HttpDestination:
 
         Raises: SinkUnavailable if there is no answer.
         """
-        return self._told(self._probe_path, lambda connection: connection.get(self._probe_path))
+        return self._told(self._probe_path, self._get)
 
     def try_out(self) -> Told:
         """Post what is no event, as events are posted: where they are taken it is refused.
@@ -118,7 +131,12 @@ class HttpDestination:
         Raises: SinkUnavailable if there is no answer.
         """
         body = self._encoded(_NO_EVENT)
-        return self._told(self._address.path, lambda connection: connection.post(body))
+        return self._told(
+            self._address.path, lambda connection: connection.post(body, self._authorized())
+        )
+
+    def _get(self, connection: Connection) -> Answer:
+        return connection.get(self._probe_path, self._authorized())
 
     def _told(self, path: str, ask: Callable[[Connection], Answer]) -> Told:
         address = self._mask(self._address.shown + path)
@@ -277,8 +295,31 @@ class HttpDestination:
 
     def _post(self, connection: Connection, events: Sequence[DueEvent]) -> Answer:
         body = wrapped([event.body for event in events], self._profile.batch)
-        answer = connection.post(self._encoded(body))
+        answer = connection.post(self._encoded(body), self._authorized())
         return answer._replace(location=self._mask(answer.location))
+
+    def _authorized(self) -> Mapping[str, str]:
+        """Give the header of the token that counts now, which no message then shows.
+
+        Raises: SinkUnavailable if there is none to be had.
+        """
+        if self._bearer is None:
+            return {}
+        with self._token_lock:
+            try:
+                shown = self._bearer()
+                if shown and not (shown.isascii() and shown.isprintable()):
+                    raise ValueError("what it was given is no token")  # noqa: TRY301
+            except Exception as error:  # noqa: BLE001 - strangers' code, and it may quote a secret
+                raise SinkUnavailable(
+                    f"The OpenLineage destination {self._name!r} has no token to show: "
+                    f"{self._mask(' '.join(str(error).split())).rstrip('.')}.",
+                    hint="Check `auth` of its transport.",
+                ) from None
+            if shown and shown not in self._tokens:
+                self._tokens.append(shown)
+                self._mask = Masker([*self._secrets, *self._tokens])
+        return {"Authorization": shown} if shown else {}
 
     def _encoded(self, body: bytes) -> bytes:
         return gzip.compress(body, _GZIP_LEVEL, mtime=0) if self._compress else body
@@ -301,7 +342,12 @@ class HttpDestination:
 
 
 def _credentials(profile: CatalogProfile, token: str) -> tuple[str, str]:
-    """Give the header by which a catalog wants to be shown a token."""
+    """Give the header by which a catalog wants to be shown a token. Raises: ConfigError."""
+    if profile.auth == "none":
+        raise ConfigError(
+            f"The catalog profile {profile.name!r} says `auth: none`, and a token is given.",
+            hint="Take the token out, or write a profile of your own with `auth: bearer`.",
+        )
     if profile.auth == "api_key":
         return "X-API-Key", token
     return "Authorization", f"Bearer {token}"

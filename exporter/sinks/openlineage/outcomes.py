@@ -63,13 +63,17 @@ class OutcomeRules(Protocol):
 
 
 class Answer(NamedTuple):
-    """A catalog's answer: status, the headers that matter, the beginning of the body."""
+    """A catalog's answer: status, the headers that matter, the beginning of the body.
+
+    Where the body broke off and is not whole, the status has still been said.
+    """
 
     status: int
     content_type: str
     location: str
     retry_after: str
     body: str
+    is_whole: bool = True
 
 
 def outcome_of(
@@ -127,13 +131,12 @@ def _of_success(seq: int, answer: Answer, rules: OutcomeRules) -> Outcome:
     https://github.com/OpenLineage/OpenLineage/blob/main/spec/OpenLineage.yml
     """
     told = json_of(answer.body)
-    short = [
-        name
-        for name, least in rules.success.items()
-        if isinstance(reached := told.get(name), int) and reached < least
-    ]
-    if short:
-        return Outcome(seq, "dead", answer.status, answer.body)
+    missed = [name for name, least in rules.success.items() if not _reaches(told.get(name), least)]
+    if missed and not answer.is_whole:
+        return Outcome(seq, "retry", None, f"The answer broke off: {answer.body}")
+    if missed:
+        said = answer.body or f"An empty body, which has no {missed[0]}."
+        return Outcome(seq, "dead", answer.status, said)
     failed = failures_in(told)
     if failed or (answer.status == 207 and failed is None):
         may_retry = any(failure.may_retry for failure in failed or ())
@@ -158,23 +161,35 @@ class Failure(NamedTuple):
 def failures_in(told: dict[str, Any]) -> list[Failure] | None:  # Any: JSON values
     """Give what a 2xx says was not taken; None where it says nothing of it."""
     listed = told.get("failed_events", told.get("failures"))
-    if isinstance(listed, list):
-        return [
-            Failure(
-                one.get("index") if isinstance(one.get("index"), int) else None,
-                str(one.get("reason") or one.get("message") or one.get("error") or ""),
-                bool(one.get("retriable")),
-            )
-            for one in listed
-            if isinstance(one, dict)
-        ]
     summary = told.get("summary")
     counts = summary if isinstance(summary, dict) else told
     failed = counts.get("failed")
-    if isinstance(failed, int) and not isinstance(failed, bool):
-        retriable = counts.get("retriable")
-        return [Failure(None, "", bool(retriable))] * min(failed, 1)
-    return None
+    count = failed if isinstance(failed, int) and not isinstance(failed, bool) else 0
+    if isinstance(listed, list):
+        named = [_failure(one) for one in listed]
+    elif count or failed == 0:
+        named = []
+    else:
+        return [Failure(None, "", may_retry=False)] if told.get("status") == "failure" else None
+    if count > len(named):
+        named.append(Failure(None, "", may_retry=bool(counts.get("retriable"))))
+    return named
+
+
+def _failure(one: Any) -> Failure:  # Any: a JSON value
+    if not isinstance(one, dict):
+        return Failure(_place(one), str(one), may_retry=False)
+    reason = one.get("reason") or one.get("message") or one.get("error") or ""
+    return Failure(_place(one.get("index")), str(reason), may_retry=bool(one.get("retriable")))
+
+
+def _place(value: Any) -> int | None:  # Any: a JSON value
+    is_place = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return value if is_place else None
+
+
+def _reaches(value: Any, least: int) -> bool:  # Any: a JSON value
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= least
 
 
 def is_trouble(outcome: Outcome) -> bool:
