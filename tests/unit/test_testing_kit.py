@@ -117,3 +117,13 @@ def test_a_missing_package_must_be_named() -> None:
 def test_what_cannot_read_is_no_materializer() -> None:
     with pytest.raises(AssertionError, match="no method read"):
         check_materializer(int, FILES, expected=1)  # type: ignore[arg-type]  # the point of the test
+
+
+def test_the_example_in_the_documentation_keeps_the_promises() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+    own = page[page.index("### Your own") :]
+    blocks = [part.partition("```")[0] for part in own.split("```python\n")[1:3]]
+    names: dict[str, Any] = {}  # Any: what the page defines
+    for block in blocks:
+        exec(block, names)  # noqa: S102 - our own documentation
+    names["test_lines_are_read"]()
