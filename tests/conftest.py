@@ -53,7 +53,8 @@ def stores() -> Path:
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the developer's own configuration out of the tests."""
-    for name in ("EXPORTER_CONFIG", "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN"):
+    sinks = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN")
+    for name in ("EXPORTER_CONFIG", *sinks, "COLUMNS", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
 
 

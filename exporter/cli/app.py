@@ -22,6 +22,7 @@ def _group(text: str) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
 
 
@@ -36,13 +37,23 @@ Config = Annotated[
     typer.Option(
         "--config",
         "-c",
+        metavar="PATH",
         help="The configuration file; else $EXPORTER_CONFIG, else ./exporter.yaml.",
         show_default=False,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Ids = Annotated[list[int] | None, typer.Argument(help="Ids as `dead list` shows them.")]
+Ids = Annotated[
+    list[int] | None, typer.Argument(metavar="ID", help="Ids as `dead list` shows them.")
+]
 All = Annotated[bool, typer.Option("--all", help="All of them.")]
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    """Keep ML pipeline history in sync with MLflow and OpenLineage catalogs."""
 
 
 def _example(words: str) -> str:
@@ -104,7 +115,8 @@ def plan(
     config: Config = None,
     as_json: Json = False,
     limit: Annotated[
-        int, typer.Option("--limit", min=1, help="Show at most this many runs in full.")
+        int,
+        typer.Option("--limit", metavar="N", min=1, help="Show at most this many runs in full."),
     ] = 20,
 ) -> None:
     """Show what `run` would write, and write nothing."""
@@ -122,16 +134,18 @@ def verify(
     config: Config = None,
     as_json: Json = False,
     pipeline: Annotated[
-        list[str] | None, typer.Option("--pipeline", help="Only this pipeline; may be repeated.")
+        list[str] | None,
+        typer.Option("--pipeline", metavar="NAME", help="Only this pipeline; may be repeated."),
     ] = None,
     stack: Annotated[
-        list[str] | None, typer.Option("--stack", help="Only this stack; may be repeated.")
+        list[str] | None,
+        typer.Option("--stack", metavar="NAME", help="Only this stack; may be repeated."),
     ] = None,
     sizes: Annotated[
         bool, typer.Option("--sizes", help="Compare files by size; read none of them.")
     ] = False,
 ) -> None:
-    """Compare what the sources say with what MLflow holds; 1 on a difference."""
+    """Compare the sources with what MLflow holds; 1 on a difference."""
 
     def work() -> int:
         from exporter.cli.verify import verify as compare
@@ -157,15 +171,17 @@ def status(config: Config = None, as_json: Json = False) -> None:
 
 @app.command(epilog=_example("init --search /srv/zenml"))
 def init(
-    path: Annotated[Path, typer.Argument(help="Where to write the configuration.")] = Path(
-        "exporter.yaml"
-    ),
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="Where to write the configuration.")
+    ] = Path("exporter.yaml"),
     as_json: Json = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
     search: Annotated[
         list[Path] | None,
         typer.Option(
-            "--search", help="A folder to look for stores in; else here and in ~/.config/zenml."
+            "--search",
+            metavar="PATH",
+            help="A folder to look for stores in, may be repeated; else here and ~/.config/zenml.",
         ),
     ] = None,
 ) -> None:
@@ -193,7 +209,9 @@ def doctor(config: Config = None, as_json: Json = False) -> None:
 
 @app.command(epilog=_example("demo --folder try-it"))
 def demo(
-    folder: Annotated[Path, typer.Option("--folder", help="Where to work.")] = Path("demo"),
+    folder: Annotated[Path, typer.Option("--folder", metavar="PATH", help="Where to work.")] = Path(
+        "demo"
+    ),
     as_json: Json = False,
 ) -> None:
     """Sync a small bundled history into a local MLflow and a file."""

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from exporter.cli.context import mask, read_settings
-from exporter.cli.output import print_json, print_line, print_table
+from exporter.cli.output import counted, print_json, print_line
+from exporter.cli.tables import print_table
 from exporter.errors import ConfigError
 from exporter.hierarchy import iso_from_ms
 from exporter.ledger import Ledger
@@ -111,7 +112,8 @@ def _told(what: str, count: int, *, as_json: bool) -> int:
     if as_json:
         print_json({"ok": True, "count": count})
     else:
-        print_line(f"{count} dead letter{'' if count == 1 else 's'} {what}.")
+        done = f"{counted(count, 'dead letter')} {what}." if count else "There is no dead letter."
+        print_line(done)
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from exporter.cli.checks import Check
 from exporter.cli.context import mask, read_settings
-from exporter.cli.output import print_json, print_line
+from exporter.cli.output import counted, print_json, print_line
 from exporter.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,7 +35,11 @@ def examine(config: Path | None, *, as_json: bool) -> int:
         )
         return code
     counts = Counter(check.status for check in found)
-    print_line(f"{counts['ok']} ok, {counts['warning']} warnings, {counts['problem']} problems.")
+    warnings, problems = (
+        counted(counts["warning"], "warning"),
+        counted(counts["problem"], "problem"),
+    )
+    print_line(f"{counts['ok']} ok, {warnings}, {problems}.")
     return code
 
 
@@ -49,11 +53,10 @@ def _checks(config: Path | None) -> Iterator[Check]:
     from exporter.cli.checks.stacks import check_stack
     from exporter.cli.checks.state import check_mappings, check_schedule, check_state
 
-    stacks = len(settings.stacks)
     yield Check.ok(
         "config",
         f"{settings.file}: repository {settings.repository!r}, "
-        f"{stacks} stack{'' if stacks == 1 else 's'}",
+        f"{counted(len(settings.stacks), 'stack')}",
     )
     yield check_mappings(settings)
     for stack in settings.stacks:

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from exporter.errors import ExporterError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-_PIPED_WIDTH = 100
+    from collections.abc import Iterable
 
 
 def print_json(value: object) -> None:
@@ -58,33 +56,10 @@ def say(text: str) -> None:
     _write(sys.stderr, printable(text) + "\n")
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Draw a table on stdout, as wide as the terminal or 100 columns."""
-    from io import StringIO
-
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    draws_lines = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
-    table = Table(
-        title=Text(printable(title)) if title else None,
-        title_justify="left",
-        header_style="bold",
-        box=box.HEAVY_HEAD if draws_lines else box.ASCII,
-    )
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(one_line(str(cell))) for cell in row))
-    drawn = StringIO()
-    is_terminal = sys.stdout.isatty()
-    console = Console(
-        file=drawn, width=None if is_terminal else _PIPED_WIDTH, force_terminal=is_terminal
-    )
-    console.print(table)
-    _write(sys.stdout, drawn.getvalue())
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines that are safe already, without blanks at their ends; an empty first is none."""
+    shown = [line.rstrip() for line in lines]
+    _write(sys.stdout, "".join(f"{line}\n" for line in (shown if shown[0] else shown[1:])))
 
 
 def printable(text: str) -> str:
@@ -95,6 +70,11 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """Make text safe for a cell or a line: as `printable`, and line ends become escapes too."""
     return "".join(map(_visible, text))
+
+
+def counted(count: int, what: str) -> str:
+    """Say how many there are of something: `1 problem`, `2,000 problems`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def flush() -> None:
@@ -119,7 +99,7 @@ def _write(stream: TextIO, text: str) -> None:
         _silence(stream)
         raise ExporterError(
             f"The output cannot be written: {error.strerror or error}.",
-            hint="The work itself is done; `pipeline-exporter status` shows it.",
+            hint="Check where it goes; what the command wrote elsewhere is written.",
         ) from error
 
 

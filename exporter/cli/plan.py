@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from exporter.cli.context import mask, read_settings
 from exporter.cli.exits import OK, PARTIAL, exit_code
-from exporter.cli.output import one_line, print_json, print_line, print_table, say
+from exporter.cli.output import counted, one_line, print_json, print_line, say
+from exporter.cli.tables import print_table
 from exporter.errors import SourceError
 from exporter.hierarchy import iso_from_ms
 from exporter.sync.contents import COMPUTED_ON_RUN
@@ -17,7 +18,7 @@ from exporter.sync.dry_run import PlannedStack, planned_units
 from exporter.sync.policy import Mappings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from exporter.sync.dry_run import PlannedUnit
@@ -150,6 +151,31 @@ def plain(value: object) -> JsonValue:
 def _draw(shown: _Shown) -> None:
     for note in shown.notes:
         print_line(note)
+    if shown.units:
+        _draw_units(shown.units)
+    if shown.runs > len(shown.units):
+        print_line(f"… and {shown.runs - len(shown.units):,} more runs (--limit shows more).")
+    print_line(
+        f"{counted(shown.runs, 'run')} with {counted(shown.nested, 'nested run')} and "
+        f"{counted(shown.files, 'file')} ({counted(shown.bytes, 'byte')}) to write, "
+        f"{counted(shown.unchanged, 'run')} unchanged."
+        if shown.runs
+        else f"Nothing to write, {counted(shown.unchanged, 'run')} unchanged."
+    )
+    if shown.held_back:
+        verb = "is" if shown.held_back == 1 else "are"
+        print_line(
+            f"{counted(shown.held_back, 'run')} {verb} held back: "
+            "dead letters, given up, or tried again later."
+        )
+    if shown.models:
+        print_line(f"{shown.models:,} outputs are models, and become MLflow models too.")
+    _draw_counts("Kept beside, since MLflow cannot hold it", shown.kept_beside)
+    for pipeline, run, reason in shown.unreadable:
+        print_line(f"cannot be read: pipeline {pipeline!r} run {run!r}: {reason}")
+
+
+def _draw_units(units: Sequence[PlannedUnit]) -> None:
     print_table(
         "What `run` would write",
         ("experiment", "run", "status", "start", "nested", "params", "metrics", "files"),
@@ -164,24 +190,9 @@ def _draw(shown: _Shown) -> None:
                 sum(len(run.metrics) for run in (plan.parent, *plan.children)),
                 sum(len(upload.files) for upload in plan.uploads if not upload.held),
             )
-            for plan in (unit.plan for unit in shown.units)
+            for plan in (unit.plan for unit in units)
         ],
     )
-    if shown.runs > len(shown.units):
-        print_line(f"… and {shown.runs - len(shown.units):,} more runs (--limit shows more).")
-    print_line(
-        f"{shown.runs:,} runs with {shown.nested:,} nested runs and {shown.files:,} files "
-        f"({shown.bytes:,} bytes) to write, {shown.unchanged:,} runs unchanged."
-    )
-    if shown.held_back:
-        print_line(
-            f"{shown.held_back:,} runs are held back: dead letters, given up, or tried again later."
-        )
-    if shown.models:
-        print_line(f"{shown.models:,} outputs are models, and become MLflow models too.")
-    _draw_counts("Kept beside, since MLflow cannot hold it", shown.kept_beside)
-    for pipeline, run, reason in shown.unreadable:
-        print_line(f"cannot be read: pipeline {pipeline!r} run {run!r}: {reason}")
 
 
 def _draw_counts(title: str, counts: Mapping[str, int]) -> None:

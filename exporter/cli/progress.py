@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Self
 
@@ -46,13 +47,13 @@ class _Bar:
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
-            TextColumn("{task.completed:,.0f} runs"),
+            TextColumn("{task.completed:,.0f} runs done"),
             TimeElapsedColumn(),
             console=Console(stderr=True),
             transient=True,
             redirect_stdout=results,
         )
-        self._task = self._bar.add_task("reading", total=None)
+        self._task = self._bar.add_task("starting", total=None)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -75,4 +76,5 @@ class _Bar:
 
 def shown_progress() -> _Plain | _Bar:
     """Give what hears of the progress; results that come meanwhile stand above the moving line."""
-    return _Bar(results=sys.stdout.isatty()) if sys.stderr.isatty() else _Plain()
+    moves = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    return _Bar(results=sys.stdout.isatty()) if moves else _Plain()

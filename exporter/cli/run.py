@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from exporter.cli.context import mask, read_settings
-from exporter.cli.output import one_line, print_json, print_table, say
+from exporter.cli.output import one_line, print_json, say
 from exporter.cli.progress import shown_progress
 from exporter.cli.signals import stop_on_signals
+from exporter.cli.tables import print_table
 from exporter.sync.clock import Stop
 from exporter.sync.engine import Engine
 

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from exporter.cli.output import counted
 from exporter.errors import CorruptArtifact, MissingArtifact, UnsafeArtifact
 from exporter.hierarchy import RunSnapshot
 
@@ -34,7 +35,7 @@ class Sample:
         """Say it in words."""
         kinds = ", ".join(f"{name} {count}" for name, count in sorted(self.flavours.items()))
         looked = f"; of {self.looked_at} looked at: {kinds}" if kinds else ""
-        return f"{self.pipelines:,} pipelines, {self.runs:,} runs{looked}"
+        return f"{counted(self.pipelines, 'pipeline')}, {counted(self.runs, 'run')}{looked}"
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from importlib import import_module
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from exporter.cli.exits import PARTIAL, show_error, show_failure
 from exporter.cli.output import flush, print_line, say
 from exporter.cli.signals import INTERRUPTED, ignore_signals
+from exporter.cli.version import show_version
 from exporter.errors import ExporterError
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 PROGRAM = "pipeline-exporter"
 _TRACEBACK = "EXPORTER_TRACEBACK"
+# What typer puts behind the name of an argument.
+_TYPE = re.compile(r"^(  [A-Z]+) <[^>]*>", re.MULTILINE)
+_HELP = frozenset({"-h", "--help"})
 
 
 def run(arguments: list[str] | None = None) -> NoReturn:
@@ -41,40 +46,46 @@ def _run(words: list[str]) -> int:
 
     from exporter.cli.app import app
 
-    if "--help" in words:
-        print_line(_help(typer.main.get_command(app), words))
+    if words[:1] == ["--version"]:
+        return show_version(as_json="--json" in words)
+    command = typer.main.get_command(app)
+    if not _HELP.isdisjoint(words):
+        print_line(_TYPE.sub(r"\1", _named(command, words).get_help()))
         return 0
     # typer carries click inside itself since 0.26; both call the class for wrong usage this.
     usage_error: Any = import_module(typer.BadParameter.__module__).UsageError  # Any: see above
     try:
         code = app(words, prog_name=PROGRAM, standalone_mode=False)
     except usage_error as error:
-        return _wrong_usage(error, words)
+        return _wrong_usage(error, words, _named(command, words).command_path)
     except typer.Abort:
         return INTERRUPTED
     return code if isinstance(code, int) else 0
 
 
-def _help(command: Any, words: list[str]) -> str:  # Any: click's, which has two homes
-    """Give the help of the verb that the words name, or of the last one they get right.
+def _named(command: Any, words: list[str]) -> Any:  # Any: click's, which has two homes
+    """Give the context of the verb that the words name, or of the last one they get right.
 
     The words are not parsed: typer imports pydantic for that, and help is to come at once.
     """
-    context = command.context_class(command, info_name=PROGRAM)
+    context = command.context_class(command, info_name=PROGRAM, **command.context_settings)
     for word in words:
         known = getattr(context.command, "commands", {})
         if word in known:
             inner = known[word]
-            context = inner.context_class(inner, info_name=word, parent=context)
-    return str(context.command.get_help(context))
+            settings = inner.context_settings
+            context = inner.context_class(inner, info_name=word, parent=context, **settings)
+    return context
 
 
-def _wrong_usage(error: Any, words: list[str]) -> int:  # Any: click's, which has two homes
+def _wrong_usage(error: Any, words: list[str], path: str) -> int:  # Any: click's, see above
     message = str(error.format_message()).rstrip()
     if message and not message.startswith("Usage:"):
-        path = error.ctx.command_path if error.ctx is not None else PROGRAM
         message = message if message.endswith((".", "?")) else f"{message}."
-        return show_failure("UsageError", message, f"See `{path} --help`.", "--json" in words)
+        hint = f"See `{path} --help`."
+        if words[:1] == ["run"] and "--dry-run" in words:
+            hint = f"`{PROGRAM} plan` shows what `run` would write."
+        return show_failure("UsageError", message, hint, "--json" in words)
     say(error.ctx.get_help() if error.ctx is not None else message)
     return int(error.exit_code)
 

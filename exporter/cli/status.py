@@ -6,7 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from exporter.cli.context import mask, read_settings
-from exporter.cli.output import one_line, print_json, print_line, print_table
+from exporter.cli.output import counted, one_line, print_json, print_line
+from exporter.cli.tables import print_table
 from exporter.hierarchy import iso_from_ms
 from exporter.ledger import Ledger
 from exporter.sinks.openlineage import SINK_PREFIX
@@ -141,8 +142,8 @@ def _draw(shown: JsonObject) -> None:
             (
                 key,
                 ", ".join(
-                    f"{stack[what]:,} {what}"
-                    for what in ("pipelines", "runs", "steps", "artifacts")
+                    counted(stack[f"{what}s"], what)
+                    for what in ("pipeline", "run", "step", "artifact")
                 ),
                 sinks,
                 f"{stack['waiting']:,} waiting, {stack['stale']:,} stale, {stack['dead']:,} dead",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from exporter.cli.context import mask, read_settings
 from exporter.cli.difference_text import difference_text
 from exporter.cli.exits import PARTIAL, exit_code
-from exporter.cli.output import JsonWithList, one_line, print_line, say
+from exporter.cli.output import JsonWithList, counted, one_line, print_line, say
 from exporter.cli.progress import shown_progress
 from exporter.cli.signals import stop_on_signals
 from exporter.errors import ExporterError
@@ -106,18 +106,22 @@ def _show_run(differences: Iterator[Difference], *, several: bool) -> None:
 
 def _summary(whole: VerifyReport) -> Iterator[str]:
     runs = whole.standing
-    compared = f"{whole.runs:,} runs compared: {runs.equal:,} equal, {runs.different:,} different"
+    compared = (
+        f"{counted(whole.runs, 'run')} compared: {runs.equal:,} equal, {runs.different:,} different"
+    )
     others = f"{runs.missing:,} missing in MLflow, {runs.waiting:,} not exported yet"
     more = f", {runs.gone:,} gone at the source" if runs.gone else ""
     unread = f", {runs.unreadable:,} that cannot be compared" if runs.unreadable else ""
     extra = f", {runs.extra:,} that the source does not know" if runs.extra else ""
     yield f"{compared}; {others}{more}{extra}{unread}."
     yield (
-        f"{whole.steps:,} steps, {whole.artifacts:,} artifacts, {whole.bytes:,} bytes of files "
-        f"compared in {whole.pipelines:,} pipelines."
+        f"{counted(whole.steps, 'step')}, {counted(whole.artifacts, 'artifact')}, "
+        f"{counted(whole.bytes, 'byte')} of files compared in "
+        f"{counted(whole.pipelines, 'pipeline')}."
     )
     if whole.differences:
-        yield f"{whole.differences:,} differences. `pipeline-exporter run --repair` mends MLflow."
+        found = counted(whole.differences, "difference")
+        yield f"{found}. `pipeline-exporter run --repair` mends MLflow."
 
 
 def _show_errors(whole: VerifyReport) -> None:

@@ -49,4 +49,11 @@ def schedule_text(schedule: ScheduleSettings) -> str:
     """Say a schedule in words."""
     if schedule.cron is not None:
         return f"cron {schedule.cron} ({schedule.timezone})"
-    return f"every {schedule.every}"
+    return f"every {_span_text(schedule.every.total_seconds() if schedule.every else 60.0)}"
+
+
+def _span_text(seconds: float) -> str:
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds > size and seconds % size == 0:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:g} s"

@@ -262,6 +262,7 @@ class StackCycle:
         )
         units = intake.take(source_ids)
         self._doubted |= intake.doubted
+        self.progress(self.stack.key, 0, f"{phase}, {len(units)} under way")
         self._export(units)
         self.progress(self.stack.key, len(units), phase)
 

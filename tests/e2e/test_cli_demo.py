@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 from support.command import run_command
+
+from exporter.cli.local_mlflow import free_port
 
 
 def test_the_demo_brings_a_history_over_and_then_finds_nothing_to_do(tmp_path: Path) -> None:
@@ -22,6 +25,21 @@ def test_the_demo_brings_a_history_over_and_then_finds_nothing_to_do(tmp_path: P
     assert len(Path(shown["events"]).read_bytes().splitlines()) == 46
     status = run_command("status", "-c", folder / "exporter.yaml", "--json")
     assert status.json["stacks"]["local_stack"]["sinks"]["mlflow"] == {"done": 7, "pending": 0}
+
+
+def test_a_file_is_no_folder_to_work_in(tmp_path: Path) -> None:
+    file = tmp_path / "demo"
+    file.write_text("mine")
+    ended = run_command("demo", "--folder", file)
+    assert (ended.code, file.read_text()) == (2, "mine")
+    assert f"{file} is a file" in ended.err
+
+
+def test_the_port_offered_is_one_that_is_free() -> None:
+    wanted = free_port()
+    assert free_port(wanted) == wanted
+    with socket.create_server(("127.0.0.1", wanted)):
+        assert free_port(wanted) != wanted
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ _VERBS = (
 _HEAVY = ("mlflow", "pandas", "sqlalchemy", "alembic", "pydantic", "pyarrow", "yaml", "rich")
 
 
-@pytest.mark.parametrize("words", ["--help", "dead list --help", "plan --help"])
+@pytest.mark.parametrize("words", ["--help", "dead list --help", "plan -h", "--version"])
 def test_help_imports_nothing_heavy(words: str) -> None:
     code = (
         "import sys, atexit\n"
@@ -82,7 +82,8 @@ def test_no_verb_shows_the_help_and_is_wrong_usage(told: Told) -> None:
         (["run", "--frobnicate"], "No such option"),
         (["plan", "--limit", "zero"], "Invalid value for '--limit'"),
         (["dead", "retry", "one"], "Invalid value"),
-        (["dead", "list", "-c"], "requires an argument"),
+        (["dead", "list", "-c"], "See `pipeline-exporter dead list --help`"),
+        (["run", "--dry-run"], "`pipeline-exporter plan` shows what `run` would write"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(words: list[str], says: str, told: Told) -> None:
@@ -100,7 +101,22 @@ def test_wrong_usage_with_json_is_one_object(told: Told) -> None:
     assert "--frobnicate" in ended.json["error"]["message"]
 
 
+def test_help_names_what_goes_where_and_cuts_nothing(told: Told) -> None:
+    whole = told("-h")
+    assert whole.out == told("--help").out
+    assert "..." not in whole.out.replace("[ARGS]...", "")
+    assert "--limit N " in told("plan", "-h").out
+    init = told("init", "-h").out
+    assert "--search PATH " in init
+    assert "may be repeated" in init
+    assert "[OPTIONS] [PATH]" in init
+    for verb in _VERBS:
+        assert "<" not in told(*verb.split(), "-h").out
+
+
 def test_version_tells_the_version(told: Told) -> None:
+    assert told("--version").out == told("version").out
+    assert told("--version", "--json").json == told("version", "--json").json
     assert told("version").out.startswith("pipeline-exporter ")
     assert set(told("version", "--json").json) == {"version"}
 
@@ -147,6 +163,7 @@ def test_output_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: The output cannot be written: No space left on device.")
     assert "Traceback" not in ended.stderr
+    assert "work" not in ended.stderr
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

@@ -81,6 +81,7 @@ def test_run_status_and_plan_have_the_shapes_of_the_documentation(
     assert second["units"] == {"written": 0, "unchanged": 7, "waiting": 0, "dead": 0}
     assert set(second["mlflow"].values()) == {0}
     assert told("plan", "--json").json["write"]["runs"] == 0
+    assert told("plan").out == "Nothing to write, 7 runs unchanged.\n"
 
     verified = told("verify", "--json")
     assert (verified.code, verified.json["differences"]) == (0, [])
@@ -115,7 +116,14 @@ def test_without_mlflow_there_is_nothing_to_plan_and_the_plan_says_so(
     assert "names no MLflow" in planned.json["notes"][0]
     shown = told("plan").out
     assert "names no MLflow" in shown
-    assert "0 runs" in shown
+    assert "Nothing to write, 0 runs unchanged." in shown
+
+
+def test_where_there_is_nothing_to_do_one_line_says_so(here: Path, told: Told) -> None:
+    write_zenml_config(here)
+    assert told("run").code == 0
+    assert told("dead", "drop", "--all").out == "There is no dead letter.\n"
+    assert "0 warnings, 0 problems.\n" in told("doctor").out
 
 
 def test_state_upgrade_says_from_where_to_where(here: Path, told: Told) -> None:

@@ -33,7 +33,7 @@ class Ended(NamedTuple):
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Give the environment without the developer's own settings, and with others."""
-    names = ("EXPORTER_", "MLFLOW_", "OPENLINEAGE_")
+    names = ("EXPORTER_", "MLFLOW_", "OPENLINEAGE_", "COLUMNS", "NO_COLOR")
     plain = {k: v for k, v in os.environ.items() if not k.startswith(names)}
     return plain | {"PYTHONWARNINGS": "default"} | dict(extra or {})
 

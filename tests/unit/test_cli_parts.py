@@ -16,7 +16,7 @@ from exporter import errors
 from exporter.cli.config_text import Surroundings, config_text, quoted
 from exporter.cli.exits import EXIT_CODES, exit_code
 from exporter.cli.init import surroundings
-from exporter.cli.output import one_line, print_json, printable
+from exporter.cli.output import counted, one_line, print_json, printable
 from exporter.cli.prefixes import folders_near, guess_rewrite, local_path
 from exporter.cli.run import show_errors
 from exporter.config import settings_from
@@ -163,7 +163,20 @@ _NOW = datetime(2026, 11, 23, 12, 0, 30, tzinfo=UTC)
 def test_an_interval_begins_at_once_and_goes_on_evenly() -> None:
     schedule = ScheduleSettings(every=timedelta(minutes=5))
     assert next_runs(schedule, _NOW, 3) == [_NOW + timedelta(minutes=5 * i) for i in range(3)]
-    assert schedule_text(schedule) == "every 0:05:00"
+    assert schedule_text(schedule) == "every 5 min"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(1.5, "1.5 s"), (60, "60 s"), (90, "90 s"), (120, "2 min"), (7200, "2 h")]
+)
+def test_an_interval_is_told_in_words(seconds: float, text: str) -> None:
+    schedule = ScheduleSettings(every=timedelta(seconds=seconds))
+    assert schedule_text(schedule) == f"every {text}"
+
+
+def test_one_is_told_in_the_singular() -> None:
+    told = [counted(count, "problem") for count in (0, 1, 2_000)]
+    assert told == ["0 problems", "1 problem", "2,000 problems"]
 
 
 def test_a_cron_expression_is_of_its_time_zone() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter.cli.checks.check import Check
+from exporter.cli.output import counted
 from exporter.config.urls import sqlite_file
 from exporter.errors import ConfigError, ExporterError, StateError, StateUnavailable
 from exporter.ledger import Ledger
@@ -95,7 +96,7 @@ def _renamed(settings: Settings, ledger: Ledger) -> Iterator[Check]:
 def _letters(ledger: Ledger) -> Iterator[Check]:
     if count := len(ledger.dead.letters()):
         yield Check.warning(
-            "state", f"{count} dead letters are open", "See `pipeline-exporter dead list`."
+            "state", f"open: {counted(count, 'dead letter')}", "See `pipeline-exporter dead list`."
         )
 
 
