@@ -10,6 +10,7 @@
         SourceUnavailable            retry later
         StoreUnreadable              not a store, too old, too new, corrupt: stop this source
         UnknownFlavour               this run's encoding is not known: dead letter, the rest goes on
+        SourceDoubted                it holds nothing of what it held: ask, believe nothing
       SinkError
         SinkTransient                retry with back-off
           SinkRateLimited            retry after `.retry_after_s`
@@ -102,6 +103,10 @@ class StoreUnreadable(SourceError):
 
 class UnknownFlavour(SourceError):
     """A run's encoding is not one this release reads."""
+
+
+class SourceDoubted(SourceError):
+    """The store holds nothing of what it held before: emptied or replaced, a person must say."""
 
 
 class SinkError(ExporterError):

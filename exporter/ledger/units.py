@@ -139,6 +139,46 @@ class Units:
                 found.update((row.key, recording.unit_state(row)) for row in rows)
         return found
 
+    def present(
+        self, stack: str, limit: int, *, pipeline: str | None = None, before: int | None = None
+    ) -> list[UnitState]:
+        """Give the units that were at the source when last looked at, latest discovered first.
+
+        Of one pipeline or of all; the next page comes `before` the last one's position.
+        """
+        query = (
+            select(*recording.STATE_COLUMNS)
+            .where(units.c.stack == stack, units.c.gone.is_(False), units.c.source_id.is_not(None))
+            .order_by(units.c.id.desc())
+            .limit(limit)
+        )
+        if pipeline is not None:
+            query = query.where(units.c.pipeline == pipeline)
+        if before is not None:
+            query = query.where(units.c.id < before)
+        with self._database.read() as connection:
+            return [recording.unit_state(row) for row in connection.execute(query)]
+
+    def names(self, stack: str, source_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Give the pipeline and name of runs that were there, those never readable too."""
+        wanted = list(source_ids)
+        found: dict[str, tuple[str, str]] = {}
+        with self._database.read() as connection:
+            for part in chunks(wanted):
+                never_read = select(letters.c.source_id, letters.c.pipeline, letters.c.run).where(
+                    letters.c.stack == stack,
+                    letters.c.what == "run",
+                    letters.c.source_id.in_(part),
+                )
+                there = select(units.c.source_id, units.c.pipeline, units.c.run).where(
+                    units.c.stack == stack,
+                    units.c.gone.is_(False),
+                    units.c.source_id.in_(part),
+                )
+                for query in (never_read, there):
+                    found.update((i, (p, run)) for i, p, run in connection.execute(query))
+        return found
+
     def source_ids(self, stack: str, keys: Iterable[str]) -> list[str]:
         """Give the source ids of these units, in order of discovery; some may have none."""
         found: list[tuple[int, str]] = []

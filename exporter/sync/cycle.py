@@ -1,7 +1,8 @@
 """One cycle over one stack: what changed → read → compare → write → record.
 
-The cursor moves only after everything it covers is in the ledger; what a sink has yet to take is
-the ledger's own list, so a sink that is down holds back neither the cursor nor the other sinks.
+The cursor moves only after everything it covers is in the ledger, and the source itself was found
+to be the one it was; what a sink has yet to take is the ledger's own list, so a sink that is down
+holds back neither the cursor nor the other sinks.
 Memory is flat: pages of runs.
 """
 
@@ -20,6 +21,7 @@ from exporter.sync.mlflow_export import Exported
 from exporter.sync.on_disk import OnDisk
 from exporter.sync.stacks import LedgerContents
 from exporter.sync.tables import TableDescriber
+from exporter.sync.trust import SourceTrust
 from exporter.sync.vanished import tag_vanished
 
 if TYPE_CHECKING:
@@ -67,12 +69,18 @@ class StackCycle:
     _walked: OnDisk = field(default_factory=OnDisk)
     _again: dict[str, None] = field(default_factory=dict)
     _mlflow_down: bool = False
-    _doubted: bool = False
+    _trust: SourceTrust = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._trust = SourceTrust(
+            self.stack, self.ledger, self.failures.mask, given=self.rules.full
+        )
 
     def run(self) -> None:
         """Run the cycle; counts go to `report`.
 
-        Raises: SourceError, StateError. A sink out of reach is remembered in `unavailable`, not
+        Raises: SourceError, and SourceDoubted in each cycle until the source has what it had or a
+        full cycle believes it; StateError. A sink out of reach is remembered in `unavailable`, not
         raised.
         """
         with closing(self._walked):
@@ -85,24 +93,30 @@ class StackCycle:
         everything = self.rules.full or self.rules.repair or policy != self.stack.policy
         cursor = None if mark is None or everything else mark["feed"]
         changes = self.stack.history.changes(cursor)
+        if changes.full:
+            self._intake().check_source()
         self._again = dict.fromkeys(self._look_again_ids())
         whole_in = [] if mark is None or everything else mark["pipelines_in"]
         if not changes.untouched or any(sink not in whole_in for sink in self._holds_pipelines()):
             whole_in = self._holds_pipelines() if self._take_pipelines() else []
-        self._take_changes(changes)
-        if self.stop.requested:
+        if not self._take_source(changes, rescans=not (cursor is None or changes.untouched)):
             return
         mark = {"feed": changes.cursor, "pipelines_in": whole_in}
         self.ledger.units.save_cursor(self.leadership.lease, key, mark, self.stack.policy)
-        self._take("open", self._not_walked(self.ledger.units.open(key)))
-        self._take("again", list(self._again))
-        if self.rules.full:
-            self._rescan_all()
-        elif not (cursor is None or changes.untouched):
-            self._rescan()
         if self.rules.repair:
             self._tag_gone_again()
         self._take_pending()
+
+    def _take_source(self, changes: Changes, *, rescans: bool) -> bool:
+        """Take all that is to be read at the source; tell whether nothing stopped it."""
+        self._take_changes(changes)
+        self._take("open", self._not_walked(self.ledger.units.open(self.stack.key)))
+        self._take("again", list(self._again))
+        if self.rules.full:
+            self._rescan_all()
+        elif rescans:
+            self._rescan()
+        return not self.stop.requested
 
     def _sinks(self) -> list[str]:
         sinks = [self.mlflow.name] if self.mlflow is not None else []
@@ -243,15 +257,14 @@ class StackCycle:
         rescan = self.ledger.units.next_rescan(self.stack.key, self.rules.rescan_runs)
         if not rescan.source_ids:
             return
-        self._doubted = False
         self._take("rescan", rescan.source_ids)
-        if not (self.stop.requested or self._doubted):
+        if not self.stop.requested:
             self.ledger.units.save_rescan(
                 self.leadership.lease, self.stack.key, rescan, self.clock.now_ms()
             )
 
-    def _page(self, source_ids: Sequence[str], phase: str) -> None:
-        intake = Intake(
+    def _intake(self) -> Intake:
+        return Intake(
             self.stack,
             self.ledger,
             self.leadership,
@@ -259,9 +272,11 @@ class StackCycle:
             self.rules,
             self.report,
             self.failures.mask,
+            self._trust,
         )
-        units = intake.take(source_ids)
-        self._doubted |= intake.doubted
+
+    def _page(self, source_ids: Sequence[str], phase: str) -> None:
+        units = self._intake().take(source_ids)
         self.progress(self.stack.key, 0, f"{phase}, {len(units)} under way")
         self._export(units)
         self.progress(self.stack.key, len(units), phase)

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from exporter.sync.leading import Leadership
     from exporter.sync.report import StackReport
     from exporter.sync.stacks import OpenStack
-
-_SUSPICIOUS_LOSS = 2
+    from exporter.sync.trust import SourceTrust
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +43,7 @@ class Taken(NamedTuple):
 
 @dataclass(slots=True)
 class Intake:
-    """Reads one stack, a page of runs at a time, into the ledger.
-
-    `doubted` tells that so much was missing that none of it was believed.
-    """
+    """Reads one stack, a page of runs at a time, into the ledger."""
 
     stack: OpenStack
     ledger: Ledger
@@ -56,27 +52,32 @@ class Intake:
     rules: CycleRules
     report: StackReport
     mask: Callable[[str], str]
-    doubted: bool = False
+    trust: SourceTrust
 
     def take(self, source_ids: Sequence[str]) -> list[Taken]:
         """Read a page and record it; give the runs that could be read.
 
         A run that cannot be read is a dead letter, and the others go on. Runs that are known, or
-        could not be read, and are no longer there are marked as gone, unless all of several are
-        missing: the source itself must be doubted then.
-        Raises: SourceError, StateError.
+        could not be read, and are no longer there are marked as gone. Before any such news is
+        taken, the source itself is judged.
+        Raises: SourceError, SourceDoubted, with nothing of the page recorded; StateError.
         """
         found = self._read(source_ids)
+        known = self.ledger.units.known(self.stack.key, source_ids)
+        there = {run.source_id for run in found}
+        lost = self._lost([i for i in source_ids if i not in there], known)
+        if lost or any(_is_news(run, known) for run in found):
+            self.trust.check(found, self._read)
         runs: list[RunSnapshot] = []
         for run in found:
             if isinstance(run, UnreadableRun):
                 self._note_unreadable(run)
             else:
                 runs.append(run)
-        known = self.ledger.units.known(self.stack.key, source_ids)
-        there = {run.source_id for run in found}
-        missing = [i for i in source_ids if i not in there]
-        self._note_vanished(self._lost(missing, known), anything_found=bool(found))
+        if lost:
+            self.ledger.units.mark_gone(
+                self.leadership.lease, self.stack.key, lost, self.clock.now_ms()
+            )
         now = self.clock.now_ms()
         taken = [unit for run in runs if (unit := self._take_one(run, known, now)) is not None]
         self.ledger.units.record(
@@ -95,6 +96,10 @@ class Intake:
             )
         )
         return None
+
+    def check_source(self) -> None:
+        """Judge the source before anything is taken from it. Raises: SourceDoubted; as `take`."""
+        self.trust.check((), self._read)
 
     def _read(self, source_ids: Sequence[str]) -> list[RunSnapshot | UnreadableRun]:
         """Read runs; where the reader stumbles, halve the page until the stone lies alone."""
@@ -146,25 +151,6 @@ class Intake:
         unread = set(self.ledger.units.unread(self.stack.key, missing))
         return [i for i in missing if i in unread or (i in known and not known[i].gone)]
 
-    def _note_vanished(self, lost: Sequence[str], *, anything_found: bool) -> None:
-        if not lost:
-            return
-        if len(lost) >= _SUSPICIOUS_LOSS and not anything_found and not self.rules.full:
-            self.doubted = True
-            self.report.failed += 1
-            self.report.errors.append(
-                {
-                    "stack": self.stack.key,
-                    "error": f"All of {len(lost)} known runs are missing from the source at once; "
-                    "none was marked as gone. If they were deleted on purpose, say so with "
-                    "`run --full`.",
-                }
-            )
-            return
-        self.ledger.units.mark_gone(
-            self.leadership.lease, self.stack.key, lost, self.clock.now_ms()
-        )
-
     def _seen(self, run: RunSnapshot, known: UnitState | None, now: int) -> SeenUnit:
         fingerprint = unit_fingerprint(run, self.stack.policy)
         same = known is not None and known.fingerprint == fingerprint
@@ -189,6 +175,15 @@ class Intake:
             start_ms=run.start,
             end_ms=run.end,
         )
+
+
+def _is_news(run: RunSnapshot | UnreadableRun, known: Mapping[str, UnitState]) -> bool:
+    """Tell whether a run was not there before under this id and these names."""
+    unit = known.get(run.source_id)
+    if unit is None or unit.gone:
+        return True
+    pipeline = run.pipeline if isinstance(run, UnreadableRun) else run.pipeline.name
+    return (unit.pipeline, unit.run) != (pipeline, run.name)
 
 
 def _unread(message: str) -> str:

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from exporter.hierarchy import RunSnapshot, run_key
+from exporter.hierarchy import PipelineRecord, RunSnapshot, run_key
 from exporter.history.order import chronological
 from exporter.mapping.mlflow import plan_experiment, plan_unit
 from exporter.readback.experiments import TrackedPipeline
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor
 
-    from exporter.hierarchy import PipelineRecord, UnreadableRun
+    from exporter.hierarchy import UnreadableRun
     from exporter.mapping.mlflow import Home, MlflowNaming, UnitPlan
     from exporter.sinks.mlflow.api import ExperimentState
     from exporter.sinks.mlflow.bindings import FoundUnit
@@ -124,6 +124,24 @@ class StackVerification:
             if self.stop.requested:
                 return
         yield from self._left_over(tracked, list(unmatched))
+
+    def left_over(self, pipeline: str) -> Iterator[Difference]:
+        """Tell of the runs MLflow has of a pipeline that the source no longer lists.
+
+        Raises: as `differences`.
+        """
+        repository, stack = self.stack.history.repository, self.stack.key
+        record = PipelineRecord(pipeline, 0, "")
+        state = self.reader.experiment(plan_experiment(repository, stack, record, self.naming))
+        if state is None or state.deleted:
+            return
+        tracked = TrackedPipeline(repository, stack, record, state.experiment_id)
+        for page in _pages(self.reader.scan(state.experiment_id), _PAGE):
+            for difference in self._left_over(tracked, [unit.unit for unit in page]):
+                self.report.differences += 1
+                yield difference
+            if self.stop.requested:
+                return
 
     def _absent(
         self, record: PipelineRecord, source_ids: Sequence[str], state: ExperimentState | None

@@ -75,6 +75,10 @@ class LedgerView:
             cycles[0].started_ms if cycles else None,
         )
 
+    def pipelines(self, stack: str) -> list[str]:
+        """Name the pipelines that were exported of a stack, also those no longer at the source."""
+        return [] if self.ledger is None else self.ledger.units.pipeline_names(stack)
+
     def homes(self, stack: str, artifact_ids: Sequence[str]) -> dict[str, Home]:
         """Give where copied artifacts are, as far as it is known."""
         if self.ledger is None:

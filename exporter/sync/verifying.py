@@ -18,7 +18,7 @@ from exporter.sync.verify_ledger import LedgerView
 from exporter.sync.verify_report import VerifyReport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from exporter.config import Settings, StackSettings
     from exporter.hierarchy import PipelineRecord
@@ -65,7 +65,17 @@ class Verification:
             closing.callback(ledger.close)
             executor = closing.enter_context(ThreadPoolExecutor(wanted.threads, "verify"))
             opened = self._opened(closing, chosen, mappings)
-            self._check_names([record for _, _, records in opened for record in records])
+            lost = {
+                stack.key: sorted(
+                    set(ledger.pipelines(stack.key)) - {record.name for record in records}
+                )
+                for stack, _, records in opened
+            }
+            self._check_names(
+                {record.name for _, _, records in opened for record in records}.union(
+                    *lost.values()
+                )
+            )
             for stack, settings, records in opened:
                 work = StackVerification(
                     stack=stack,
@@ -83,6 +93,9 @@ class Verification:
                 )
                 try:
                     yield from work.differences(self._wanted(records))
+                    for name in lost[stack.key]:
+                        if not self.stop.requested and name in (self.pipelines or [name]):
+                            yield from work.left_over(name)
                 except SourceError as error:
                     self._failed(stack.key, error)
 
@@ -112,8 +125,7 @@ class Verification:
             opened.append((OpenStack(stack.key, history, artifacts, policy), stack, records))
         return opened
 
-    def _check_names(self, records: Sequence[PipelineRecord]) -> None:
-        names = {record.name for record in records}
+    def _check_names(self, names: Collection[str]) -> None:
         for name in self.pipelines if not self.exit_code else ():
             if name not in names:
                 raise NotFound.among("pipeline", name, sorted(names), where="the sources")

@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+from support.generator import GeneratedStore
 from support.mlflow_server import running_mlflow
 from support.stores import RECORDED, TFX, ZENML_05
 from support.sync_site import Site
@@ -228,6 +229,22 @@ def test_a_run_gone_at_the_source_must_be_tagged(tmp_path: Path) -> None:
     held.sql("DELETE FROM tags WHERE key = 'exporter.gone'")
     assert _verified(held.site)[0].stacks["local"].standing.extra == 1
     held.site.cycle(repair=True)
+    assert _verified(held.site)[1] == []
+
+
+def test_runs_of_a_pipeline_that_the_source_lost_whole_are_extra(tmp_path: Path) -> None:
+    held = Held(tmp_path)
+    with GeneratedStore(tmp_path / "empty.db", schema=8):
+        pass
+    held.store.database.write_bytes((tmp_path / "empty.db").read_bytes())
+    assert held.site.cycle().exit_code == 1
+    work, differences = _verified(held.site)
+    runs = work.stacks["local"].standing
+    assert (runs.extra, runs.gone) == (ZENML_05.runs, 0)
+    assert {(d.kind, d.source, d.sink) for d in differences} == {("run", None, "there")}
+    only = Verification(Settings.model_validate(held.site.values()), [differences[0].pipeline])
+    assert {d.pipeline for d in only.differences()} == {differences[0].pipeline}
+    held.site.cycle(full=True)
     assert _verified(held.site)[1] == []
 
 

@@ -89,6 +89,15 @@ def test_a_folder_an_empty_file_and_a_text_are_no_stores(
     assert (tmp_path / "empty.db").read_bytes() == b""
 
 
+def test_a_pipe_is_no_store_and_is_not_waited_for(
+    tmp_path: Path, mlmd_profiles: Mapping[str, FlavourProfile]
+) -> None:
+    os.mkfifo(tmp_path / "pipe.db")
+    with pytest.raises(StoreUnreadable, match="is a pipe, socket or device") as error:
+        opened(f"sqlite:///{tmp_path}/pipe.db", mlmd_profiles)
+    refusal(error)
+
+
 def test_a_database_of_other_software_is_no_store(
     tmp_path: Path, mlmd_profiles: Mapping[str, FlavourProfile]
 ) -> None:

@@ -6,15 +6,18 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+import pytest
 from support.samples import TRAIN, sample_artifacts, train_run
 from support.sync_site import MovableClock
 
+from exporter.errors import SourceDoubted
 from exporter.history.ports import Changes, RunHead
 from exporter.ledger import Ledger
 from exporter.sync.intake import CycleRules, Intake
 from exporter.sync.leading import Leadership
 from exporter.sync.report import StackReport
 from exporter.sync.stacks import OpenStack
+from exporter.sync.trust import SourceTrust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,14 +65,16 @@ def _intake(folder: Path, source: _Delivers, *, full: bool = False) -> Iterator[
         closing(Ledger.open(f"sqlite:///{folder}/state.db")) as ledger,
         Leadership(ledger, "test") as leadership,
     ):
+        stack = OpenStack("local", source, sample_artifacts(), "policy")
         yield Intake(
-            OpenStack("local", source, sample_artifacts(), "policy"),
+            stack,
             ledger,
             leadership,
             MovableClock(),
             CycleRules(full=full),
             StackReport(),
             str,
+            SourceTrust(stack, ledger, str, given=full),
         )
 
 
@@ -108,7 +113,6 @@ def test_an_unreadable_run_that_is_deleted_at_its_source_is_forgotten(tmp_path: 
         intake.take(ledger.units.open("local"))
         assert ledger.units.open("local") == []
         assert (ledger.units.totals("local").runs, ledger.units.totals("local").dead) == (1, 0)
-    assert not intake.doubted
 
 
 def test_several_runs_that_vanish_at_once_are_doubted_also_where_none_was_readable(
@@ -120,10 +124,10 @@ def test_several_runs_that_vanish_at_once_are_doubted_also_where_none_was_readab
     with _intake(tmp_path, source) as intake:
         intake.take(ids)
         source.forget(*runs)
-        intake.take(ids)
-        assert intake.doubted
+    with _intake(tmp_path, source) as intake:
+        with pytest.raises(SourceDoubted, match="All of 2 known runs"):
+            intake.take(ids)
         assert intake.ledger.units.unread("local") == ids
     with _intake(tmp_path, source, full=True) as intake:
         intake.take(ids)
-        assert not intake.doubted
         assert intake.ledger.units.unread("local") == []

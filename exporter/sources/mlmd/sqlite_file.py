@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import stat
 import tempfile
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -124,6 +125,11 @@ class SqliteFile:
             if path.is_dir():
                 raise StoreUnreadable(
                     f"{path} is a folder, not a database file.", hint="Name the file in it."
+                )
+            if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
+                raise StoreUnreadable(
+                    f"{path} is a pipe, socket or device, not a database file.",
+                    hint="Name the ML Metadata database file of the store.",
                 )
             with path.open("rb") as file:
                 header = file.read(100)
