@@ -124,7 +124,7 @@ def test_a_signal_within_a_second_is_the_same_wish_and_a_later_one_is_not(
 def test_an_interrupted_demo_stops_soon_and_shows_no_success(moment: str, tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     with running_command("demo", "--folder", folder) as process:
-        wait_until((folder / moment).exists, what=moment)
+        wait_until((folder / moment).exists, what=moment, timeout_s=300)
         process.send_signal(signal.SIGINT)
         began_s = time.monotonic()
         out, err = process.communicate(timeout=60)
