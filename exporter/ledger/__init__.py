@@ -30,6 +30,8 @@ named by a string of the caller's; an OpenLineage sink's name is its destination
         record_pipelines(lease, stack, names)        all the source lists, those without runs too
         known(stack, source_ids) -> {source_id: UnitState}
         of(keys) -> {key: UnitState}
+        present(stack, limit, *, pipeline=None, before=None) -> [UnitState]     latest first
+        names(stack, source_ids) -> {source_id: (pipeline, run)}       of those there, unread or not
         source_ids(stack, keys) -> [source_id]
         record(lease, stack, seen: [SeenUnit], now) -> RecordOutcome
         mark_gone(lease, stack, source_ids, now) -> [UnitState]        pending for every sink

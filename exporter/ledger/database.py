@@ -39,6 +39,15 @@ TRANSACTION_TIMEOUT_S = 120.0
 
 CONNECT_TIMEOUT_S = 10
 _WRITES = "ledger_writes"
+NO_LEASE = "the row of the lease is missing"
+_SQLITE_DAMAGE = (
+    "no such table",
+    "no such column",
+    "has no column named",
+    "malformed",
+    "file is not a database",
+)
+_POSTGRESQL_DAMAGE = ("42P01", "42703", "XX001", "XX002")  # no table, no column, corrupted
 
 
 class now_ms(FunctionElement[int]):  # noqa: N801 - reads as the SQL function it is
@@ -116,7 +125,7 @@ class Database:
         Raises: LeaseLost if another took over; nothing is written then.
         """
         with self.write_unfenced() as connection:
-            check_fence(connection, lease)
+            self._check_fence(connection, lease)
             yield connection
 
     @contextmanager
@@ -142,7 +151,7 @@ class Database:
             exc.TimeoutError,
             sqlite3.OperationalError,  # of a statement that only the driver itself can run
         ) as error:
-            raise self._unavailable(error) from error
+            raise self._damaged(error) or self._unavailable(error) from error
         except exc.NoSuchModuleError as error:
             raise ConfigError(f"No driver for {self.masked}.") from error
         except ModuleNotFoundError as error:
@@ -153,7 +162,47 @@ class Database:
         except exc.DBAPIError as error:
             if error.connection_invalidated:
                 raise self._unavailable(error) from error
-            raise StateError(f"The ledger {self.masked}: {self._reason(error)}.") from error
+            reason = self._reason(error)
+            raise (
+                self._damaged(error) or StateError(f"The ledger {self.masked}: {reason}.")
+            ) from error
+
+    def _check_fence(self, connection: Connection, lease: Lease) -> None:
+        """Hold the lease's row still until the transaction ends.
+
+        Raises: LeaseLost if the token has moved on; StateError where there is no row.
+        """
+        row = connection.execute(
+            select(leases.c.token, leases.c.owner).where(leases.c.name == LEADER).with_for_update()
+        ).one_or_none()
+        if row is None:
+            raise self.damaged(NO_LEASE)
+        if row.token != lease.token or row.owner != lease.owner:
+            raise LeaseLost(
+                f"The lease of {lease.owner} was taken over; nothing was written.",
+                hint="Another exporter leads now and goes on from what the ledger holds.",
+                owner=lease.owner,
+                token=lease.token,
+            )
+
+    def damaged(self, reason: str) -> StateError:
+        """Say that the database is there and is no whole ledger."""
+        return StateError(
+            f"The ledger {self.masked} is damaged, or is none: {reason}.",
+            hint="Restore it from a backup, or move it away: the next `pipeline-exporter run` "
+            "makes a new one, and finds in MLflow what is there.",
+        )
+
+    def _damaged(self, error: Exception) -> StateError | None:
+        """Give the error for a database that is not as it was made; None for any other trouble."""
+        reason = self._reason(error)
+        cause = error.orig if isinstance(error, exc.DBAPIError) else error
+        is_damaged = (
+            any(sign in reason for sign in _SQLITE_DAMAGE)
+            if self.sqlite
+            else getattr(cause, "sqlstate", None) in _POSTGRESQL_DAMAGE
+        )
+        return self.damaged(reason) if is_damaged else None
 
     def _unavailable(self, error: Exception) -> StateUnavailable:
         reason = self._reason(error)
@@ -185,23 +234,6 @@ def _limit_times(connection: Connection) -> None:
         f"set_config('{name}', '{int(seconds * 1000)}ms', true)" for name, seconds in limits.items()
     )
     connection.execute(text(f"SELECT {calls}"))
-
-
-def check_fence(connection: Connection, lease: Lease) -> None:
-    """Hold the lease's row still until the transaction ends.
-
-    Raises: LeaseLost if the token has moved on.
-    """
-    row = connection.execute(
-        select(leases.c.token, leases.c.owner).where(leases.c.name == LEADER).with_for_update()
-    ).one()
-    if row.token != lease.token or row.owner != lease.owner:
-        raise LeaseLost(
-            f"The lease of {lease.owner} was taken over; nothing was written.",
-            hint="Another exporter leads now and goes on from what the ledger holds.",
-            owner=lease.owner,
-            token=lease.token,
-        )
 
 
 def _create_engine(url: URL, *, read_only: bool) -> Engine:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import or_, select, update
 
 from exporter.errors import LeaseHeld, LeaseLost
-from exporter.ledger.database import now_ms
+from exporter.ledger.database import NO_LEASE, now_ms
 from exporter.ledger.records import Lease, LeaseHolder
 from exporter.ledger.schema import LEADER, leases
 
@@ -86,5 +86,7 @@ class Leases:
                 select(
                     leases.c.owner, leases.c.token, (leases.c.expires_ms - now_ms()).label("left")
                 ).where(leases.c.name == LEADER)
-            ).one()
+            ).one_or_none()
+        if row is None:
+            raise self._database.damaged(NO_LEASE)
         return LeaseHolder(row.owner, row.token, row.left / 1000) if row.owner else None

@@ -389,25 +389,36 @@ class Units:
     def next_rescan(self, stack: str, limit: int, *, after: int | None = None) -> Rescan:
         """Give the next slice of known runs, vanished ones too, after the last saved slice.
 
+        Runs that could never be read come last in a turn; positions among these are negative.
         `after` is a position to start from instead; 0 is the beginning.
         """
+        known = (
+            select(units.c.id, units.c.source_id)
+            .where(units.c.stack == stack, units.c.source_id.is_not(None))
+            .order_by(units.c.id)
+        )
+        is_known = select(literal(1)).where(
+            units.c.stack == letters.c.stack, units.c.source_id == letters.c.source_id
+        )
+        never_read = (
+            select(letters.c.id, letters.c.source_id)
+            .where(letters.c.stack == stack, letters.c.what == "run", ~is_known.exists())
+            .order_by(letters.c.id)
+        )
         with self._database.read() as connection:
             if after is None:
                 saved = select(stacks.c.rescan_after).where(stacks.c.stack == stack)
                 after = connection.execute(saved).scalar_one_or_none() or 0
-            rows = connection.execute(
-                select(units.c.id, units.c.source_id)
-                .where(
-                    units.c.stack == stack,
-                    units.c.id > after,
-                    units.c.source_id.is_not(None),
-                )
-                .order_by(units.c.id)
-                .limit(limit + 1)
-            ).all()
-        taken = rows[:limit]
-        position = taken[-1].id if taken else after
-        return Rescan(tuple(row.source_id for row in taken), position, len(rows) <= limit)
+            found: list[tuple[int, str]] = []
+            if after >= 0:
+                rows = connection.execute(known.where(units.c.id > after).limit(limit + 1))
+                found += [(row.id, row.source_id) for row in rows]
+            rest = never_read.where(letters.c.id > max(-after, 0)).limit(limit + 1 - len(found))
+            if len(found) <= limit:
+                found += [(-row.id, row.source_id) for row in connection.execute(rest)]
+        taken = found[:limit]
+        position = taken[-1][0] if taken else after
+        return Rescan(tuple(i for _, i in taken), position, len(found) <= limit)
 
     def save_rescan(self, lease: Lease, stack: str, rescan: Rescan, now: int) -> None:
         """Note that a slice was read and recorded; the last of a turn lets the next turn begin."""

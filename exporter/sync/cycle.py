@@ -246,8 +246,6 @@ class StackCycle:
             if rescan.turn_ends:
                 break
             after = rescan.position
-        unread = self.ledger.units.unread(self.stack.key)
-        self._take("rescan", self._not_walked(unread), once=False)
 
     def _rescan(self) -> None:
         """Look at a slice of old history again.

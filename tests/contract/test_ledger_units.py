@@ -317,6 +317,25 @@ def test_the_rescan_goes_round_in_slices_and_moves_only_when_saved(
     assert ledger.units.next_rescan(STACK, 5, after=second.position).source_ids == ()
 
 
+def test_the_rescan_ends_its_turn_with_the_runs_that_could_never_be_read(
+    ledger: Ledger, lease: Lease
+) -> None:
+    ledger.units.record(lease, STACK, [seen(n) for n in range(3)], 10)
+    for number in ("1", "7", "8", "9"):
+        ledger.units.fail_run(
+            lease, STACK, number, pipeline="p", run="r", error="odd", kind="k", now=10
+        )
+    ledger.dead.drop(lease, [letter.id for letter in ledger.dead.letters()][:2])
+    slices = []
+    for now in range(4):
+        rescan = ledger.units.next_rescan(STACK, 2)
+        slices.append((rescan.source_ids, rescan.turn_ends))
+        ledger.units.save_rescan(lease, STACK, rescan, now)
+    assert slices[:3] == [(("0", "1"), False), (("2", "7"), False), (("8", "9"), True)]
+    assert slices[3] == slices[0]
+    assert ledger.units.next_rescan(STACK, 9, after=0).source_ids == ("0", "1", "2", "7", "8", "9")
+
+
 def test_cursors_are_kept_per_stack_with_their_policy(ledger: Ledger, lease: Lease) -> None:
     assert ledger.units.cursor(STACK) == (None, None)
     ledger.units.save_cursor(lease, STACK, {"execution": 7, "odd": "\ud800\0"}, "digest")

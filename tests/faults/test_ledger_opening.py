@@ -149,8 +149,9 @@ def test_a_folder_is_no_ledger(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("no database\n" * 100)
-    with pytest.raises(StateError, match="file is not a database"):
+    with pytest.raises(StateError, match="file is not a database") as error:
         Ledger.open(f"sqlite:///{path}")
+    assert_damaged(error.value)
     assert path.read_text() == "no database\n" * 100
 
 
@@ -251,6 +252,65 @@ def test_a_full_page_of_numbers_beyond_32_bits_fits(state_url: str) -> None:
         lease = ledger.leases.acquire("test", 60)
         ledger.units.record(lease, STACK, [seen(2**62)], 2**62)
         assert ledger.units.known(STACK, [str(2**62)])[str(2**62)].start_ms == 2**62
+
+
+@pytest.mark.parametrize("table", ["units", "leases", "outbox"])
+def test_a_ledger_that_lacks_a_table_is_damaged_and_not_out_of_reach(
+    state_url: str, table: str
+) -> None:
+    Ledger.open(state_url).close()
+    change(state_url, f"DROP TABLE {table}")
+    with pytest.raises(StateError) as error:
+        look_around(state_url)
+    assert_damaged(error.value)
+    assert table in error.value.message
+
+
+def test_a_ledger_that_lacks_the_row_of_the_lease_is_damaged(state_url: str) -> None:
+    with Ledger.open(state_url) as ledger:
+        lease = ledger.leases.acquire("test", 30)
+        change(state_url, "DELETE FROM leases")
+        for use in (
+            ledger.leases.holder,
+            lambda: ledger.leases.acquire("other", 30),
+            lambda: ledger.units.record_pipelines(lease, STACK, ["p"]),
+        ):
+            with pytest.raises(StateError, match="the row of the lease is missing") as error:
+                use()
+            assert_damaged(error.value)
+
+
+def test_a_ledger_cut_in_half_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    Ledger.open(f"sqlite:///{path}").close()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(StateError) as error:
+        look_around(f"sqlite:///{path}")
+    assert_damaged(error.value)
+
+
+def look_around(url: str) -> None:
+    """Read of a ledger what `status` reads."""
+    with Ledger.open(url) as ledger:
+        ledger.leases.holder()
+        ledger.units.totals(STACK)
+        ledger.outbox.trouble("events")
+        ledger.cycles.last(5)
+
+
+def assert_damaged(error: StateError) -> None:
+    """See that it says what to do, and is not taken for a passing trouble."""
+    assert not isinstance(error, StateUnavailable)
+    assert "is damaged, or is none" in error.message
+    assert "backup" in error.hint
+
+
+def change(url: str, statement: str) -> None:
+    """Change a ledger behind its back."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
 
 
 def set_revision(url: str, revision: str) -> None:

@@ -11,6 +11,7 @@ from support.sync_site import Site
 from exporter.errors import SinkTerminal
 from exporter.sinks.mlflow import MlflowSink
 from exporter.sources.mlmd import MlmdHistory
+from exporter.sync.leading import Leadership
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -193,3 +194,29 @@ def test_the_only_known_run_may_vanish_while_others_come(lineage: Site, place: P
         store.chain("pipeline_0", "another")
     report = lineage.cycle()
     assert (report.exit_code, report.to_json()["source"]["runs"]) == (0, 1)
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+def test_an_unreadable_run_that_is_mended_without_a_trace_is_found_by_the_rescan(
+    lineage: Site, tmp_path: Path, *, given_up: bool
+) -> None:
+    path = tmp_path / "mended.db"
+    with GeneratedStore(path, flavour="zenml-0.6") as store:
+        run = [store.chain("train", f"run_{n}") for n in range(3)][1].run
+        store.flush()
+        ((genuine,),) = store.sql("SELECT type_id FROM Context WHERE id = ?", run)
+        foreign = store.type("system.PipelineRun", 2)
+        store.sql("UPDATE Context SET type_id = ? WHERE id = ?", foreign, run)
+    lineage.stacks.clear()
+    lineage.add_stack(path)
+    lineage.cycle()
+    assert lineage.cycle().to_json()["units"]["dead"] == 1
+    if given_up:
+        with lineage.ledger() as ledger, Leadership(ledger, "test") as leadership:
+            assert ledger.dead.drop(leadership.lease) == 1
+    with GeneratedStore(path) as store:
+        store.sql("UPDATE Context SET type_id = ? WHERE id = ?", genuine, run)
+    report = lineage.cycle()
+    assert report.exit_code == 0
+    assert report.to_json()["units"] == {"written": 1, "unchanged": 2, "waiting": 0, "dead": 0}
+    assert len({event["run"]["runId"] for event in lineage.told()}) == 3 * 6
