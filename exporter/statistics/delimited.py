@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pv
 
-from exporter.statistics.tables import CSV_FILES, Table
+from exporter.hierarchy.table_names import CSV_FILES
+from exporter.statistics.tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

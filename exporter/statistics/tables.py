@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from exporter.hierarchy.table_names import find_table
 from exporter.statistics.files import reading
 
 if TYPE_CHECKING:
@@ -15,20 +16,12 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from exporter.hierarchy.table_names import TableKind
     from exporter.statistics.files import TableFiles
     from exporter.statistics.model import Sampling, StatLimits
 
 BATCH_ROWS = 65_536
 BATCH_BYTES = 16 << 20
-
-PARQUET_FILES = ("df.parquet.gzip", "df.parquet")
-PARQUET_SUFFIXES = (".parquet", ".parquet.gzip", ".parquet.gz")
-CSV_FILES = ("df.csv",)
-CSV_SUFFIXES = (".csv", ".csv.gz")
-FLAT_ARRAY, SHAPE = "data.parquet", "shape.json"
-ARRAY_FILES, ARRAY_SUFFIXES = ("data.npy",), (".npy",)
-EXAMPLE_SUFFIXES = (".gz", ".tfrecord")
-_SPLIT = "Split-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,35 +51,9 @@ def open_tables(files: TableFiles, limits: StatLimits) -> Iterator[Table]:
     Raises: CorruptArtifact when the files are of such a format and cannot be read; as
     `TableFiles.open` does.
     """
-    for fits, opened in _FORMATS:
-        paths = fits(files)
-        if paths:
-            yield from opened(files, paths, limits)
-            return
-
-
-def _flat_array(files: TableFiles) -> Sequence[str]:
-    return (FLAT_ARRAY, SHAPE) if {FLAT_ARRAY, SHAPE} <= set(files.sizes) else ()
-
-
-def _one(
-    names: tuple[str, ...], suffixes: tuple[str, ...]
-) -> Callable[[TableFiles], Sequence[str]]:
-    """Take the file with one of the names, else the only one of its folder with a suffix."""
-
-    def found(files: TableFiles) -> Sequence[str]:
-        named = tuple(zip(files.sizes, files.names, strict=True))
-        here = [path for path, base in named if base in names and "/" not in path]
-        fits = here or [path for path, base in named if base.endswith(suffixes) and "/" not in path]
-        return fits if len(fits) == 1 else ()
-
-    return found
-
-
-def _examples(files: TableFiles) -> Sequence[str]:
-    if files.artifact.type != "Examples" and not any(_SPLIT in path for path in files.sizes):
-        return ()
-    return tuple(path for path in files.sizes if path.endswith(EXAMPLE_SUFFIXES))
+    found = find_table(files.artifact.type, files.artifact.uri, files.sizes)
+    if found is not None:
+        yield from _OPENED[found.kind](files, found.paths, limits)
 
 
 def _open_flat_array(
@@ -128,17 +95,10 @@ def _open_examples(files: TableFiles, paths: Sequence[str], limits: StatLimits) 
         yield from open_splits(files, paths, limits)
 
 
-# Looked for in this order, the most telling first.
-_FORMATS: tuple[
-    tuple[
-        Callable[[TableFiles], Sequence[str]],
-        Callable[[TableFiles, Sequence[str], StatLimits], Iterator[Table]],
-    ],
-    ...,
-] = (
-    (_flat_array, _open_flat_array),
-    (_examples, _open_examples),
-    (_one(PARQUET_FILES, PARQUET_SUFFIXES), _open_parquet),
-    (_one(CSV_FILES, CSV_SUFFIXES), _open_csv),
-    (_one(ARRAY_FILES, ARRAY_SUFFIXES), _open_npy),
-)
+_OPENED: dict[TableKind, Callable[[TableFiles, Sequence[str], StatLimits], Iterator[Table]]] = {
+    "flat_array": _open_flat_array,
+    "examples": _open_examples,
+    "parquet": _open_parquet,
+    "csv": _open_csv,
+    "npy": _open_npy,
+}

@@ -101,11 +101,37 @@ class StackCycle:
             whole_in = self._holds_pipelines() if self._take_pipelines() else []
         if not self._take_source(changes, rescans=not (cursor is None or changes.untouched)):
             return
-        mark = {"feed": changes.cursor, "pipelines_in": whole_in}
+        before = {} if mark is None or self.rules.repair else mark.get("deleted", {})
+        deleted = self._deleted(before)
+        mark = {"feed": changes.cursor, "pipelines_in": whole_in, "deleted": deleted}
         self.ledger.units.save_cursor(self.leadership.lease, key, mark, self.stack.policy)
         if self.rules.repair:
             self._tag_gone_again()
         self._take_pending()
+        if self._deleted(before) != deleted:
+            mark["deleted"] = self._deleted(before)
+            self.ledger.units.save_cursor(self.leadership.lease, key, mark, self.stack.policy)
+        self._note_deleted(before)
+
+    def _deleted(self, before: Mapping[str, list[str]]) -> dict[str, list[str]]:
+        """Name the pipelines whose experiment was deleted in MLflow, now or in earlier cycles."""
+        if self.mlflow is None:
+            return {}
+        now = {p for stack, p in self.mlflow.experiments.deleted if stack == self.stack.key}
+        return {self.mlflow.name: sorted(now.union(before.get(self.mlflow.name, [])))}
+
+    def _note_deleted(self, before: Mapping[str, list[str]]) -> None:
+        """Say again what an earlier cycle found deleted, for what comes of it is not written."""
+        if self.mlflow is None:
+            return
+        for pipeline in before.get(self.mlflow.name, []):
+            if (self.stack.key, pipeline) not in self.mlflow.experiments.deleted:
+                note = (
+                    "its experiment was deleted in MLflow, and runs that came since are not there; "
+                    "`pipeline-exporter run --repair` brings it back."
+                )
+                where = {"stack": self.stack.key, "sink": "mlflow", "pipeline": pipeline}
+                self.report.notes.append({**where, "note": note})
 
     def _take_source(self, changes: Changes, *, rescans: bool) -> bool:
         """Take all that is to be read at the source; tell whether nothing stopped it."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from exporter.errors import SinkTerminal, SinkTransient
+from exporter.errors import DeletedInSink, SinkTerminal, SinkTransient
 from exporter.hierarchy import history_key
 from exporter.ledger import ExperimentRow
 from exporter.mapping.mlflow import plan_experiment
@@ -47,6 +47,8 @@ class Experiments:
     leadership: Leadership
     failures: FailureBook
     repair: bool = False
+    deleted: set[tuple[str, str]] = field(default_factory=set)
+    """Stacks and pipelines whose experiment was deleted in MLflow, as far as it was asked."""
     _bound: dict[str, ExperimentBinding] = field(default_factory=dict)
     _refused: dict[str, SinkTransient | SinkTerminal] = field(default_factory=dict)
     _swept: set[str] = field(default_factory=set)
@@ -100,6 +102,8 @@ class Experiments:
             binding = self.sink.experiment(plan, repair=self.repair)
         except (SinkTransient, SinkTerminal) as error:
             self._refused[plan.key] = error
+            if isinstance(error, DeletedInSink):
+                self.deleted.add((stack, pipeline))
             raise
         is_same = row is not None and row.experiment_id == binding.experiment_id and binding.existed
         if row is not None and not is_same:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
+from exporter.hierarchy.table_names import find_table
 from exporter.mapping.mlflow.measures import named_ports
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ DESCRIPTIONS = (
 )
 """The files that describe a table."""
 
-_SUFFIXES = (".parquet", ".parquet.gzip", ".parquet.gz", ".csv", ".csv.gz", ".npy")
-_SPLIT = "Split-"  # TFX keeps examples in a folder per split
-
 
 class TableFacts(NamedTuple):
     """The few things known of a described table; `colspec` is its schema as MLflow spells it.
@@ -40,7 +38,7 @@ class TableFacts(NamedTuple):
 
 
 def wanted_tables(run: RunSnapshot) -> tuple[str, ...]:
-    """Name the copied artifacts that look like tables, by type and by the names of their files."""
+    """Name the copied artifacts that are tables by their type and the names of their files."""
     return tuple(a.id for a in run.artifacts if _may_be_table(a))
 
 
@@ -48,10 +46,8 @@ def _may_be_table(artifact: Artifact) -> bool:
     content = artifact.content
     if content is None or content.state != "copied":
         return False
-    paths = [file.path or artifact.uri for file in content.files]
-    if artifact.type == "Examples":
-        return bool(paths)
-    return any(path.endswith(_SUFFIXES) or _SPLIT in path for path in paths)
+    paths = (file.path for file in content.files)
+    return find_table(artifact.type, artifact.uri, paths) is not None
 
 
 def table_numbers(
