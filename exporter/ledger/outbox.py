@@ -148,7 +148,10 @@ class Outbox:
             deltas: Counter[str] = Counter()
             kept: dict[str, object] = {"corrects": False}
             if not whole:
-                kept = {"body": case((_has_dead_start(), outbox.c.body), else_=None)}
+                has_dead = counted(connection, outbox_scope(destination)).get("dead", 0)
+                kept = {"body": None}
+                if has_dead:
+                    kept = {"body": case((_has_dead_start(), outbox.c.body), else_=None)}
             for part in chunks(wanted):
                 taken = (outbox.c.destination == destination, outbox.c.seq.in_(part), _IS_QUEUED)
                 for row in connection.execute(_per_stack().where(*taken)):
