@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Drawn = tuple[list[PipelineRecord], list[RunSnapshot]]
 
-FEW, MANY = 10, 40
+FEW, MANY = 10, 25
 _STACKS = ("local", 'it\'s "prod"; --', "λ/%2F stack")
 _SEGMENT = st.sampled_from(["data", "a b#c", "ä🦊", "%2F", "x" * 200, "-", "n\nl", 'q"', "w:0"])
 _PATH = st.lists(_SEGMENT, min_size=1, max_size=3).map("/".join)
