@@ -91,13 +91,13 @@ def ends_of(
 
 def ends_after(connection: Connection, destination: str, unit_key: str) -> list[OutboxRow]:
     """Give the ends that tell again of newer versions of what a run makes, in order."""
-    told: list[OutboxRow] = []
-    for seq in events_after(connection, destination, unit_key):
-        row = connection.execute(select(outbox).where(outbox.c.seq == seq)).one_or_none()
-        shown = _shown_again(row)
-        if shown is not None:
-            told.append(shown)
-    return told
+    order = events_after(connection, destination, unit_key)
+    told: dict[int, OutboxRow] = {}
+    for part in chunks(order):
+        for row in connection.execute(select(outbox).where(outbox.c.seq.in_(part))):
+            if (shown := _shown_again(row)) is not None:
+                told[row.seq] = shown
+    return [told[seq] for seq in order if seq in told]
 
 
 def _shown_again(row: Row[Any] | None) -> OutboxRow | None:  # Any: columns are read by name

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 PARKED = "parked"
 """The state of an event that waits, queued no more, behind a dead letter."""
 
+OPEN = ("queued", "dead", PARKED)
+"""The states of events that a destination still lacks."""
+
 RUN_END = func.coalesce(units.c.end_ms, units.c.changed_ms, units.c.start_ms, 0)
 """When a run ended, for the order of runs; of one without an end what comes nearest."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, delete, false, func, insert, select, text, update
 
-from exporter.ledger.outbox_rows import PARKED
+from exporter.ledger.outbox_rows import OPEN, PARKED
 from exporter.ledger.progress import chunks
 from exporter.ledger.recording import name_hash
 from exporter.ledger.schema import heads, makers, outbox, reads
@@ -163,7 +163,7 @@ def settle(connection: Connection, destination: str, unit_key: str) -> None:
             .where(
                 other.c.destination == destination,
                 other.c.unit_key == outbox.c.unit_key,
-                other.c.state.in_(("queued", "dead", PARKED)),
+                other.c.state.in_(OPEN),
             )
             .exists()
         )

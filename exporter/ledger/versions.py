@@ -9,12 +9,14 @@ All of it works inside a caller's transaction.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, select
 
+from exporter.ledger.lanes import Pipeline
 from exporter.ledger.outbox_rows import RUN_END
 from exporter.ledger.progress import chunks, upsert
+from exporter.ledger.recording import name_hash
 from exporter.ledger.schema import makers, newest, outbox, units
 
 if TYPE_CHECKING:
@@ -24,14 +26,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 COMPLETE = "COMPLETE"
-
-
-class Newer(NamedTuple):
-    """A run that made a newer version of something, and the pipeline it is of."""
-
-    unit_key: str
-    stack: str
-    pipeline: str
 
 
 def settle(connection: Connection, destination: str, unit_key: str, end_ms: int) -> list[str]:
@@ -81,15 +75,14 @@ def settle(connection: Connection, destination: str, unit_key: str, end_ms: int)
 
 def newer_than(
     connection: Connection, destination: str, ends: Mapping[str, int]
-) -> dict[str, list[Newer]]:
-    """Say by run, given with its end, who made newer versions of what it makes."""
-    found: dict[str, list[Newer]] = {}
+) -> dict[str, set[Pipeline]]:
+    """Say by run, given with its end, which pipelines made newer versions of what it makes."""
+    found: dict[str, set[Pipeline]] = {}
     for part in chunks(ends):
         rows = connection.execute(
             select(
                 outbox.c.unit_key.label("own"),
                 newest.c.end_ms,
-                newest.c.unit_key,
                 units.c.stack,
                 units.c.pipeline,
             )
@@ -112,9 +105,9 @@ def newer_than(
             )
             .distinct()
         )
-        for own, end_ms, *rest in rows:
+        for own, end_ms, stack, pipeline in rows:
             if end_ms > ends[own]:
-                found.setdefault(own, []).append(Newer(*rest))
+                found.setdefault(own, set()).add(Pipeline(stack, name_hash(pipeline)))
     return found
 
 

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import func, insert, select, text, update
 
-from exporter.ledger import exact_links, reading, versions
-from exporter.ledger.outbox_rows import PARKED, RUN_END, leave, queue_again, row_of
+from exporter.ledger import exact_links, lanes, reading, versions
+from exporter.ledger.lanes import Pipeline
+from exporter.ledger.outbox_rows import OPEN, RUN_END, leave, queue_again, row_of
 from exporter.ledger.progress import IS_PENDING, chunks, count, outbox_scope, upsert
 from exporter.ledger.recording import name_hash
 from exporter.ledger.records import OutboxRow
-from exporter.ledger.schema import flows, heads, letters, outbox, unit_sinks, units
+from exporter.ledger.schema import heads, letters, outbox, unit_sinks, units
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -38,13 +39,6 @@ WITHHELD = "withheld"
 _NO_BOUND = 2**63 - 1
 _START = "START"
 _IS_QUEUED = text("outbox.state = 'queued'")
-
-
-class Pipeline(NamedTuple):
-    """A pipeline of a stack, its name shortened."""
-
-    stack: str
-    name_hash: str
 
 
 class _Head(NamedTuple):
@@ -86,8 +80,8 @@ def enter(connection: Connection, destination: str, marks: Sequence[OutboxMark],
         its ends say otherwise is sent, and that only while it is its pipeline's newest; otherwise
         it is counted as withheld.
     """
-    pipelines = _pipelines_of(connection, [mark.unit_key for mark in marks])
-    _remember_flows(connection, marks, pipelines)
+    pipelines = lanes.pipelines_of(connection, [mark.unit_key for mark in marks])
+    lanes.remember_flows(connection, marks, pipelines)
     exact_links.remember(connection, destination, marks)
     had = _had(connection, destination, [mark.unit_key for mark in marks])
     newest = _heads(connection, destination)
@@ -140,7 +134,7 @@ def next_runs(
     waiting, held_pipelines = _waiting(connection, destination, now)
     if not waiting:
         return NextRuns({}, frozenset(), (), {})
-    lane_of = _components(connection)
+    lane_of = lanes.components(connection)
     held = {lane_of(pipeline) for pipeline in held_pipelines}
     bounds: dict[str, int] = {}
     anywhere = _NO_BOUND
@@ -160,14 +154,12 @@ def next_runs(
     ends = {run.unit_key: run.end_ms for runs in first.values() for run in runs}
     newer = versions.newer_than(connection, destination, ends)
     newest = _heads(connection, destination)
-    lanes: dict[str, str] = {}
+    chosen: dict[str, str] = {}
     late: set[str] = set()
     reopened: dict[str, None] = {}
     for lane, runs in first.items():
         for place, run in enumerate(runs):
-            touched = {
-                Pipeline(one.stack, name_hash(one.pipeline)) for one in newer.get(run.unit_key, ())
-            }
+            touched = newer.get(run.unit_key, set())
             after = [
                 head.unit_key
                 for pipeline in sorted({run.pipeline, *touched})
@@ -178,15 +170,15 @@ def next_runs(
             is_late = bool(run.is_known or after or touched)
             if is_late and place:
                 break
-            lanes[run.unit_key] = lane
+            chosen[run.unit_key] = lane
             if run.is_partial:
                 reopened[run.unit_key] = None
             reopened |= dict.fromkeys(after)
             if is_late:
                 late.add(run.unit_key)
                 break
-    lacking = reading.missing(connection, destination, lanes)
-    return NextRuns(lanes, frozenset(late), tuple(reopened), lacking)
+    lacking = reading.missing(connection, destination, chosen)
+    return NextRuns(chosen, frozenset(late), tuple(reopened), lacking)
 
 
 def rows_of(connection: Connection, destination: str, chosen: NextRuns) -> list[OutboxRow]:
@@ -408,16 +400,6 @@ def _heads(
     return {Pipeline(row.stack, row.name_hash): _Head(row.unit_key, row.end_ms) for row in rows}
 
 
-def _pipelines_of(connection: Connection, unit_keys: Iterable[str]) -> dict[str, Pipeline]:
-    found: dict[str, Pipeline] = {}
-    for part in chunks(unit_keys):
-        rows = connection.execute(
-            select(units.c.key, units.c.stack, units.c.pipeline).where(units.c.key.in_(part))
-        )
-        found.update((row.key, Pipeline(row.stack, name_hash(row.pipeline))) for row in rows)
-    return found
-
-
 def _last_told(connection: Connection, destination: str, unit_key: str) -> str:
     """Name the newest run of a run's pipeline that the destination was told of.
 
@@ -517,66 +499,6 @@ def _still_to_come(
     return [(Pipeline(row.stack, name_hash(row.pipeline)), row.end_ms) for row in rows]
 
 
-class _Lanes:
-    """Pipelines tied by datasets, directly or through others; a disjoint-set forest."""
-
-    def __init__(self) -> None:
-        self._above: dict[object, object] = {}
-
-    def tie(self, one: object, other: object) -> None:
-        """Put both into one set."""
-        self._above[self._root(one)] = self._root(other)
-
-    def __call__(self, pipeline: Pipeline) -> str:
-        """Name the lane of a pipeline; one that shares nothing has its own."""
-        root = self._root(pipeline)
-        return "/".join(root) if isinstance(root, tuple) else str(root)
-
-    def knows(self, pipeline: Pipeline) -> bool:
-        """Tell whether it is known what a pipeline reads and writes."""
-        return pipeline in self._above
-
-    def _root(self, one: object) -> object:
-        path = []
-        while (above := self._above.get(one, one)) != one:
-            path.append(one)
-            one = above
-        for passed in path:
-            self._above[passed] = one
-        return one
-
-
-def _components(connection: Connection) -> _Lanes:
-    lanes = _Lanes()
-    for row in connection.execute(select(flows.c.stack, flows.c.name_hash, flows.c.dataset_hash)):
-        lanes.tie(Pipeline(row.stack, row.name_hash), row.dataset_hash)
-    return lanes
-
-
-def _remember_flows(
-    connection: Connection, marks: Sequence[OutboxMark], pipelines: Mapping[str, Pipeline]
-) -> None:
-    wanted = {
-        (pipelines[mark.unit_key], name_hash(dataset))
-        for mark in marks
-        for dataset in mark.datasets
-    }
-    known: set[tuple[Pipeline, str]] = set()
-    for part in chunks({dataset for _, dataset in wanted}):
-        rows = connection.execute(
-            select(flows.c.stack, flows.c.name_hash, flows.c.dataset_hash).where(
-                flows.c.dataset_hash.in_(part)
-            )
-        )
-        known |= {(Pipeline(row.stack, row.name_hash), row.dataset_hash) for row in rows}
-    new = [
-        {**pipeline._asdict(), "dataset_hash": dataset}
-        for pipeline, dataset in sorted(wanted - known)
-    ]
-    if new:
-        connection.execute(insert(flows), new)
-
-
 def _leaves_whole(connection: Connection, destination: str, unit_key: str) -> bool:
     """Tell whether the events of a run have places in it: those sent singly have none."""
     last = select(func.max(outbox.c.position)).where(
@@ -590,7 +512,7 @@ def _is_open(connection: Connection, destination: str, unit_key: str) -> bool:
     open_rows = select(func.count()).where(
         outbox.c.destination == destination,
         outbox.c.unit_key == unit_key,
-        outbox.c.state.in_(("queued", "dead", PARKED)),
+        outbox.c.state.in_(OPEN),
     )
     return bool(connection.execute(open_rows).scalar_one())
 

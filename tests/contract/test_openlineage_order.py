@@ -102,6 +102,16 @@ class Bench:
         now = self.outbox.clock.now_ms()
         return self.outbox.ledger.outbox.enqueue(self.outbox.lease, marks, now)
 
+    def refuse(self, run_id: str, *kinds: str) -> None:
+        """Let the catalog refuse a run's events, of some kinds or of any."""
+
+        def before(event: Json) -> Reply | None:
+            is_meant = event["run"]["runId"] == run_id
+            is_meant &= not kinds or event["eventType"] in kinds
+            return Reply(422, b'{"errors":["no"]}') if is_meant else None
+
+        self.catalog.before = before
+
     def told(self) -> list[str]:
         """Give `run eventType` of what the catalog took, pipelines' own events by their run."""
         return [
@@ -374,9 +384,7 @@ def _run_id(run: RunSnapshot, job: str) -> str:
 def test_a_reader_of_what_was_refused_waits_with_it_and_the_lane_goes_on(bench: Bench) -> None:
     producer, readers = _producer_and_reader(2)
     bad = _run_id(producer[0], "train.trainer")
-    bench.catalog.before = lambda event: (
-        Reply(422, b'{"errors":["no"]}') if event["run"]["runId"] == bad else None
-    )
+    bench.refuse(bad)
     bench.queue([*producer, *readers])
     assert bench.deliver().dead == 1
     assert bench.runs_told() == ["run_1", "run_1", "run_2", "run_2"]
@@ -395,11 +403,7 @@ def test_a_reader_of_what_was_refused_waits_with_it_and_the_lane_goes_on(bench: 
 def test_what_waited_for_a_dead_letter_leaves_when_that_is_dropped(bench: Bench) -> None:
     producer, readers = _producer_and_reader(1)
     bad = _run_id(producer[0], "train.trainer")
-    bench.catalog.before = lambda event: (
-        Reply(422, b"no", "text/plain")
-        if (event["run"]["runId"], event["eventType"]) == (bad, "COMPLETE")
-        else None
-    )
+    bench.refuse(bad, "COMPLETE")
     bench.queue([*producer, *readers])
     bench.deliver()
     bench.outbox.ledger.dead.drop(bench.outbox.lease)
@@ -411,9 +415,7 @@ def test_what_waited_for_a_dead_letter_leaves_when_that_is_dropped(bench: Bench)
 def test_a_reader_that_is_repaired_later_is_linked_to_what_it_read(bench: Bench) -> None:
     producer, readers = _producer_and_reader(3)
     bad = _run_id(readers[0], "serve.importer")
-    bench.catalog.before = lambda event: (
-        Reply(422, b'{"errors":["no"]}') if event["run"]["runId"] == bad else None
-    )
+    bench.refuse(bad)
     bench.queue([*producer, *readers])
     assert bench.deliver().dead == 1
     bench.catalog.before = lambda _event: None
@@ -425,9 +427,7 @@ def test_a_reader_that_is_repaired_later_is_linked_to_what_it_read(bench: Bench)
 def test_bodies_kept_for_a_reader_are_dropped_when_it_is_held_whole(bench: Bench) -> None:
     producer, readers = _producer_and_reader(3)
     bad = _run_id(readers[0], "serve.importer")
-    bench.catalog.before = lambda event: (
-        Reply(422, b'{"errors":["no"]}') if event["run"]["runId"] == bad else None
-    )
+    bench.refuse(bad)
     bench.queue([*producer, *readers])
     bench.deliver()
 
@@ -451,9 +451,7 @@ def test_the_newest_run_that_is_refused_when_it_comes_again_keeps_what_it_needs(
     bench.queue([runs[0], runs[2]])
     bench.deliver()
     bad = _run_id(runs[2], "train.trainer")
-    bench.catalog.before = lambda event: (
-        Reply(422, b'{"errors":["no"]}') if event["run"]["runId"] == bad else None
-    )
+    bench.refuse(bad)
     bench.queue([runs[1], runs[3]])
     assert bench.deliver().dead == 1
     bench.catalog.before = lambda _event: None
@@ -487,11 +485,7 @@ def test_a_run_that_cannot_be_read_holds_nobody_back(bench: Bench) -> None:
 def test_a_run_whose_last_event_was_given_up_counts_as_the_newest(bench: Bench) -> None:
     runs = story(days=2, fails_on=0)
     bad = _run_id(runs[1], "train")
-    bench.catalog.before = lambda event: (
-        Reply(422, b"no", "text/plain")
-        if (event["run"]["runId"], event["eventType"]) == (bad, "COMPLETE")
-        else None
-    )
+    bench.refuse(bad, "COMPLETE")
     bench.queue(runs)
     assert bench.deliver().dead == 1
     bench.outbox.ledger.dead.drop(bench.outbox.lease)

@@ -288,7 +288,7 @@ def test_a_symlink_is_the_place_of_all_versions_and_never_of_one() -> None:
 def test_the_layout_of_an_unknown_uri_is_not_guessed() -> None:
     assert layout("s3://b/some/where", "7", "p") is None
     assert layout("/step/out/7", "7", "p") is None
-    assert layout("/root/step/out/7/part", "7", "root") == ("/root", "/root/step/out")
+    assert layout("/store/step/out/7/part", "7", "store") == ("/store", "/store/step/out")
 
 
 @pytest.mark.parametrize(

@@ -32,21 +32,9 @@ def check_destination(settings: Settings, destination: OpenLineageSettings) -> I
     """Look at one destination: what is there, whose it is, whether it takes events."""
     part = f"openlineage {destination.name}"
     try:
-        profile = _profile(settings, destination)
-        yield from _checks(part, destination, profile)
+        yield from _checks(part, destination, profile_of(destination, settings.mappings_folder))
     except ExporterError as error:
         yield Check.problem(part, error)
-
-
-def _profile(settings: Settings, destination: OpenLineageSettings) -> CatalogProfile:
-    profile = profile_of(destination, settings.mappings_folder)
-    if profile.transport == "openlineage" and destination.url is not None:
-        raise ConfigError(
-            f"The catalog {profile.name!r} of the OpenLineage destination {destination.name!r} is "
-            "not reached by a url.",
-            hint="Write `transport:` with what openlineage-python needs; see docs/catalogs.md.",
-        )
-    return profile
 
 
 def _checks(
