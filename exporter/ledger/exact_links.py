@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 class Ends(NamedTuple):
     """The end of the run that made what was read, and that of the run that made the newest.
 
-    None where there is none that the destination holds, or its body is not kept.
+    None where there is none that the destination holds, or its body is not kept. `is_shown` says
+    that what was read is the newest that the destination was ever told of, and so the one it shows.
     """
 
     read: OutboxRow | None
     newest: OutboxRow | None
+    is_shown: bool
 
 
 def remember(connection: Connection, destination: str, marks: Sequence[OutboxMark]) -> None:
@@ -67,7 +69,8 @@ def ends_of(
 ) -> Ends:
     """Give the ends of the makers of what was read, and of the newest version of that dataset."""
     hashes = [name_hash(artifact) for artifact in artifacts]
-    known = (
+    is_held = outbox.c.state == "delivered"
+    told = (
         select(outbox)
         .select_from(
             makers.join(
@@ -80,13 +83,16 @@ def ends_of(
         .where(
             makers.c.destination == destination,
             makers.c.dataset_hash == name_hash(dataset),
-            outbox.c.state == "delivered",
+            # One that is sent again, for the sake of a late run, is not held at the moment.
+            is_held | outbox.c.left_ms.is_not(None),
         )
         .order_by(RUN_END.desc(), units.c.id.desc(), outbox.c.position.desc())
         .limit(1)
     )
-    read = known.where(makers.c.artifact_hash.in_(hashes))
-    return Ends(*(_shown_again(connection.execute(one).one_or_none()) for one in (read, known)))
+    made = told.where(makers.c.artifact_hash.in_(hashes), is_held)
+    read, newest = (connection.execute(one).one_or_none() for one in (made, told))
+    is_shown = read is not None and newest is not None and read.run_id == newest.run_id
+    return Ends(_shown_again(read), _shown_again(newest), is_shown)
 
 
 def ends_after(connection: Connection, destination: str, unit_key: str) -> list[OutboxRow]:
@@ -101,7 +107,7 @@ def ends_after(connection: Connection, destination: str, unit_key: str) -> list[
 
 
 def _shown_again(row: Row[Any] | None) -> OutboxRow | None:  # Any: columns are read by name
-    if row is None or row.body is None:
+    if row is None or row.body is None or row.state != "delivered":
         return None
     return OutboxRow(
         row.seq,

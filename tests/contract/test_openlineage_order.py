@@ -424,6 +424,24 @@ def test_a_reader_that_is_repaired_later_is_linked_to_what_it_read(bench: Bench)
     assert_right(bench, [*producer, *readers])
 
 
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_reader_repaired_with_an_older_maker_is_linked_to_what_it_read(
+    bench: Bench, exact: bool
+) -> None:
+    bench.exact = exact
+    producer, readers = _producer_and_reader(3)
+    bad = {_run_id(producer[0], "train.evaluator"), _run_id(readers[1], "serve.importer")}
+    bench.catalog.before = lambda event: Reply(422) if event["run"]["runId"] in bad else None
+    bench.queue([*producer, *readers])
+    bench.deliver()
+    bench.catalog.before = lambda _event: None
+    bench.outbox.ledger.dead.retry(bench.outbox.lease)
+    bench.deliver()
+    # The older model comes first, and the newest comes again only after the reader of the second.
+    assert bench.runs_told()[-4:] == ["run_1", "run_2", "run_3", "run_3"]
+    assert_right(bench, [*producer, *readers])
+
+
 def test_bodies_kept_for_a_reader_are_dropped_when_it_is_held_whole(bench: Bench) -> None:
     producer, readers = _producer_and_reader(3)
     bad = _run_id(readers[0], "serve.importer")

@@ -55,12 +55,14 @@ def telling(
             for dataset, artifacts in _read(event):
                 own = [made[dataset, one] for one in artifacts if (dataset, one) in made]
                 old, new = own[0] if own else None, newest.get(dataset)
+                is_shown = old is new
                 if old is None:
                     held = ledger.outbox.ends_of(destination, dataset, artifacts)
+                    is_shown = held.is_shown and new is None
                     old, new = held.read, new or held.newest
-                if old is not None and new is not None and old.run_id != new.run_id:
+                if old is not None and not is_shown:
                     before.append(old)
-                    after.append(new)
+                    after += [new] if new is not None else []
             for dataset, artifact in _made(event):
                 made[dataset, artifact] = newest[dataset] = row
         if row.is_late and row.ends_unit and not row.corrects:
