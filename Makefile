@@ -19,11 +19,12 @@ DEV = $(VENV)/.dev-installed
 MODELS = $(VENV)/.models-installed
 FEAST = $(FEAST_VENV)/.installed
 
-.PHONY: help demo test test-models test-feast slow lint types bench lock build ci-tools clean
+.PHONY: help demo test explore test-models test-feast slow lint types bench lock build ci-tools clean
 
 help:
 	@echo "make demo    a real ZenML history into a local MLflow and an OpenLineage file, twice, in ./demo"
 	@echo "make test    the tests, without the slow ones"
+	@echo "make explore the tests of properties, with new examples each time"
 	@echo "make test-models  the tests with Keras, PyTorch and others, which it installs: more than a gigabyte"
 	@echo "make test-feast  the tests with Feast as a lineage catalog, which it installs into $(FEAST_VENV)"
 	@echo "make slow    the slow ones: crash matrices and soaks"
@@ -40,6 +41,9 @@ demo: $(RUNTIME)
 
 test: $(DEV)
 	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow" $(ARGS)
+
+explore: $(DEV)
+	EXPORTER_TEST_EXPLORE=1 $(PYTEST) -n $(JOBS) -m "hypothesis and not slow" $(ARGS)
 
 test-models: $(MODELS)
 	$(PYTEST) -m models $(ARGS)

@@ -12,8 +12,10 @@ import pytest
 # its plugin would otherwise first import it there when no test of a run uses it.
 from hypothesis import settings
 
-# A loaded machine is no failure; what failed prints what brings it back.
-settings.register_profile("exporter", deadline=None, print_blob=True)
+# A loaded machine is no failure; what failed prints what brings it back. The examples are the same
+# each time, so that a change fails on what it changed; `make explore` looks for new ones.
+_EXPLORE = os.environ.get("EXPORTER_TEST_EXPLORE", "") not in ("", "0")
+settings.register_profile("exporter", deadline=None, print_blob=True, derandomize=not _EXPLORE)
 settings.load_profile("exporter")
 
 # Each module holds the fixtures of one server or one part. One that is not there is left out, so

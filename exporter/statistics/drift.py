@@ -181,7 +181,9 @@ def _share_below(quantiles: Quantiles, value: float) -> float:
         if value >= right:
             return high
         if value >= left:
-            part = (value / 2 - left / 2) / (right / 2 - left / 2)
+            # Half of the smallest float is 0, twice the largest infinite: halve the large only.
+            half = 0.5 if math.isinf(right - left) else 1.0
+            part = (value * half - left * half) / (right * half - left * half)
             return low + (high - low) * part
     return 0.0
 

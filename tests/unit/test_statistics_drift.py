@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.tables import parquet, statistics_of
 
@@ -64,6 +64,8 @@ def test_a_column_does_not_drift_from_itself(values: list[float]) -> None:
     st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=30),
     st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=30),
 )
+@example([0.0], [0.0, 5e-324])  # half of the smallest float is 0
+@example([0.0], [-1.7e308, 1.7e308])  # this far apart is infinite
 @settings(max_examples=40)
 def test_distance_and_gap_are_ratios_and_the_same_both_ways(
     left: list[float], right: list[float]
