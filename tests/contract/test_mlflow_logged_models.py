@@ -13,6 +13,7 @@ import pytest
 from support.mlflow_dump import active_runs
 from support.mlflow_model_units import MODEL, ROWS, models_of, with_model
 from support.mlflow_samples import NAMING, Files, five_steps, with_artifacts
+from support.mlflow_server import empty_database
 
 from exporter.errors import SinkTerminal, SinkUnavailable
 from exporter.mapping.mlflow import plan_unit
@@ -80,7 +81,7 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, DatabaseApi]]:
-    url = f"sqlite:///{tmp_path_factory.mktemp('tracking') / 'mlflow.db'}"
+    url = empty_database(tmp_path_factory.mktemp("tracking"))
     api = DatabaseApi(url)
     yield url, api
     api.close()

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from support.mlflow_dump import PAGES, active_runs, dump
 from support.mlflow_samples import Files, five_steps, plan, with_artifacts
+from support.mlflow_server import empty_database
 from support.strategies import runs
 
 from exporter.errors import CorruptArtifact, SinkTerminal
@@ -37,7 +38,7 @@ BACKENDS = ("server on SQLite", "server on PostgreSQL", "database")
 
 @pytest.fixture(scope="module")
 def database_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseApi]:
-    api = DatabaseApi(f"sqlite:///{tmp_path_factory.mktemp('tracking') / 'mlflow.db'}")
+    api = DatabaseApi(empty_database(tmp_path_factory.mktemp("tracking")))
     yield api
     api.close()
 

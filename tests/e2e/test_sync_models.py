@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sqlalchemy import create_engine, text
+from support.mlflow_server import empty_database
 from support.model_stores import WrittenModel, open_models
 from support.sync_site import Site
 
@@ -36,7 +37,7 @@ def exported(request: pytest.FixtureRequest, new_site: Callable[[], Site], tmp_p
     """Give a site whose stack is a store with one model, not exported yet."""
     site = new_site()
     if request.param == "database":
-        site.tracking_uri = f"sqlite:///{tmp_path / 'tracking.db'}"
+        site.tracking_uri = empty_database(tmp_path)
     folder = tmp_path / "store"
     folder.mkdir()
     open_models(folder, {"trainer": WRITTEN}).close()

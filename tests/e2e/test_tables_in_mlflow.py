@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 from support.generator import GeneratedStore
+from support.mlflow_server import empty_database
 from support.zenml_stores import recorded_store
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
@@ -31,7 +32,7 @@ _FILES = ("statistics.pb", "statistics.json", "schema.pbtxt", "table-schema.json
 def tracked(request: pytest.FixtureRequest, site: Site, tmp_path: Path) -> Site:
     """Give a site over a tracking server, and over a tracking database alone."""
     if request.param == "database":
-        site.tracking_uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+        site.tracking_uri = empty_database(tmp_path)
     return site
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.mlflow_server import empty_database
 from support.stores import RECORDED, TFX, ZENML_05, ZENML_12
 from support.sync_site import Site
 
@@ -25,7 +26,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     kind: str = request.param
     folder = tmp_path_factory.mktemp("law")
     fixture = {BACK_ENDS[0]: "mlflow_server", BACK_ENDS[1]: "mlflow_server_on_postgres"}.get(kind)
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    uri = empty_database(folder)
     if fixture is not None:
         server: MlflowServer = request.getfixturevalue(fixture)
         uri = server.url

@@ -13,6 +13,9 @@ import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -20,11 +23,32 @@ import psycopg
 import psycopg.sql
 import pytest
 
+from exporter.sinks.mlflow.database import DatabaseApi
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 _START_TIMEOUT_S = 90.0
+
+
+@cache
+def _tracking_database() -> bytes:
+    """Give a tracking database as MLflow makes it, which takes it a second."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "mlflow.db")
+        api = DatabaseApi(f"sqlite:///{file}")
+        try:
+            api.version()
+        finally:
+            api.close()
+        return file.read_bytes()
+
+
+def empty_database(folder: Path, name: str = "mlflow.db") -> str:
+    """Put an empty tracking database into a folder and give its URL."""
+    file = folder / name
+    file.write_bytes(_tracking_database())
+    return f"sqlite:///{file}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +82,14 @@ def running_mlflow(
 ) -> Iterator[MlflowServer]:
     """Run an MLflow server with proxied artifacts until the block ends.
 
-    `backend` is a database URL; SQLite in the folder by default. `scheme` and `prefix` say where
-    `options` make it answer; `environment` adds to the process's own.
+    `backend` is a database URL; by default SQLite in the folder, where it may be already. `scheme`
+    and `prefix` say where `options` make it answer; `environment` adds to the process's own.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     url = f"{scheme}://127.0.0.1:{port}{prefix}"
+    if backend is None and not (folder / "mlflow.db").exists():
+        backend = empty_database(folder)
     backend = backend or f"sqlite:///{folder / 'mlflow.db'}"
     artifacts = folder / "artifacts"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]

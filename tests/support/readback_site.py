@@ -17,6 +17,7 @@ from exporter.mapping.mlflow import plan_experiment, plan_unit
 from exporter.sinks.mlflow import MlflowSink
 from exporter.sinks.mlflow.database import DatabaseApi
 from support.mlflow_samples import NAMING
+from support.mlflow_server import empty_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,7 +97,7 @@ def tracking_database(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[str, DatabaseApi]]:
     """Give a tracking database of MLflow: its URL, and an API that stays open."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('tracking') / 'mlflow.db'}"
+    url = empty_database(tmp_path_factory.mktemp("tracking"))
     api = DatabaseApi(url)
     api.version()
     yield url, api
