@@ -31,6 +31,8 @@ RESPONSE_LIMIT = 4000
 _IS_QUEUED = text("outbox.state = 'queued'")
 _IS_PARKED = text("outbox.state = 'parked'")
 _DELIVERED_OF = "delivered/"
+_PAGE_BYTES = 32 * 2**20
+_FETCHED = 200  # rows at a time, so that a page of large bodies is not read whole
 _IS_TRIED = text("outbox.state = 'queued' AND outbox.next_at IS NOT NULL")
 _IS_HELD = text("held.state = 'queued' AND held.next_at IS NOT NULL")
 
@@ -66,8 +68,13 @@ class Outbox:
                 entered += whole_runs.enter(connection, sink, whole, now) if whole else 0
             return entered
 
-    def next_events(self, destination: str, *, limit: int, now: int) -> list[OutboxRow]:
-        """Give the events that may leave now, oldest first; none of a lane that is held."""
+    def next_events(
+        self, destination: str, *, limit: int, now: int, max_bytes: int = _PAGE_BYTES
+    ) -> list[OutboxRow]:
+        """Give the events that may leave now, oldest first; none of a lane that is held.
+
+        Limits: at most `limit`, and no more once their bodies have `max_bytes`; at least one.
+        """
         held = outbox.alias("held")
         held_lanes = select(held.c.lane).where(
             held.c.destination == destination, _IS_HELD, held.c.next_at > now
@@ -89,8 +96,18 @@ class Outbox:
             .order_by(outbox.c.seq)
             .limit(limit)
         )
-        with self._database.read() as connection:
-            return [OutboxRow(*row) for row in connection.execute(query)]
+        found: list[OutboxRow] = []
+        size = 0
+        with (
+            self._database.read() as connection,
+            connection.execute(query, execution_options={"yield_per": _FETCHED}) as rows,
+        ):
+            for row in rows:
+                found.append(OutboxRow(*row))
+                size += len(row.body)
+                if size >= max_bytes:
+                    break
+        return found
 
     def next_runs(
         self,

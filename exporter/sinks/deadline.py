@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer
 
+_SLACK_S = 0.05
+
 
 class TimedSocket:
     """A socket for `http.client`, all of whose waits together end when the time is up.
@@ -24,20 +26,23 @@ class TimedSocket:
     def __init__(self, inner: socket.socket, seconds: float) -> None:
         self._inner = inner
         self._end = time.monotonic() + seconds
+        self._limit_s = 0.0
 
     def renew(self, seconds: float) -> None:
         """Begin to count anew."""
         self._end = time.monotonic() + seconds
 
     def wait(self) -> None:
-        """Let the next wait last as long as is left.
+        """Let the next wait last as long as is left, or a few hundredths of a second longer.
 
         Raises: TimeoutError if nothing is.
         """
         left = self._end - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        self._inner.settimeout(left)
+        if abs(left - self._limit_s) > _SLACK_S:  # each change is a call of the kernel
+            self._inner.settimeout(left)
+            self._limit_s = left
 
     def sendall(self, data: bytes) -> None:
         """Send all, as the socket does."""

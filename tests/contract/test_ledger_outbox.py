@@ -51,6 +51,18 @@ def test_events_enter_with_the_mark_of_their_unit_and_leave_in_that_order(
     assert (rows[0].body, rows[0].attempts, rows[0].event_type) == (b"START", 0, "START")
 
 
+def test_a_page_ends_with_the_event_that_fills_its_bytes(recorded: Ledger, lease: Lease) -> None:
+    bodies = [b"x" * 10, b"x" * 5, b"x"]
+    given = [Event(f"{n}", f"{n}", "START", f"{n}", body) for n, body in enumerate(bodies)]
+    enqueue(recorded, lease, 1, given)
+
+    def page(max_bytes: int) -> int:
+        rows = recorded.outbox.next_events(LINEAGE, limit=9, now=0, max_bytes=max_bytes)
+        return len(rows)
+
+    assert [page(size) for size in (1, 10, 11, 15, 16, 99)] == [1, 1, 2, 2, 3, 3]
+
+
 def test_what_says_the_same_does_not_enter_again_and_what_changed_does(
     recorded: Ledger, lease: Lease
 ) -> None:

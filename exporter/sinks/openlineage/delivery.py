@@ -21,7 +21,7 @@ SINK_PREFIX = "openlineage/"
 """Before a destination's name it gives the name by which the ledger knows it."""
 PATIENCE_S = 15.0
 _GROUP = 200
-_EVENTS_OF_A_RUN = 10
+_RUNS = 200
 
 
 class Leader(Protocol):
@@ -130,13 +130,14 @@ class _Delivery:
 
     def next_rows(self, now: int) -> Telling:
         """Give the events that may leave now, as they are sent."""
-        outbox, limit = self.ledger.outbox, self.destination.page
+        outbox = self.ledger.outbox
         if self.order == "free":
+            limit = self.destination.page
             return Telling(outbox.next_events(self.sink, limit=limit, now=now), {})
         rows = outbox.next_runs(
             self.leader.lease,
             self.sink,
-            limit=max(1, limit // _EVENTS_OF_A_RUN),
+            limit=_RUNS,
             now=now,
             stacks=self.stacks,
         )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from exporter.sinks.openlineage.destination import DueEvent
     from exporter.sinks.openlineage.outcomes import Action, Answer
 
-_PAGE = 2_000
+_PAGE = 8_000  # at the end of each page connections wait for the last lanes of it
 _TROUBLES_IN_A_ROW = 4
 _GZIP_LEVEL = 1
 _TOKENS = 16  # the newest, which answers may still repeat
