@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.generator import GeneratedStore
-from support.mlflow_server import running_mlflow
-from support.stores import RECORDED, TFX, ZENML_05
+from support.mlflow_server import empty_database
+from support.stores import TFX, ZENML_05, ZENML_12
 from support.sync_site import Site
 
 from exporter.config import Settings
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from support.mlflow_server import MlflowServer
     from support.stores import RecordedStore
 
     from exporter.sync.verify_report import Difference
@@ -44,7 +45,7 @@ class Held:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.store = ZENML_05.copy_folder(folder)
-        self.site = _site(folder, f"sqlite:///{folder / 'mlflow.db'}", self.store)
+        self.site = _site(folder, empty_database(folder), self.store)
         assert self.site.cycle().exit_code == 0
 
     def sql(self, *statements: str, source: bool = False) -> None:
@@ -259,33 +260,34 @@ def test_a_run_newer_than_the_last_cycle_waits(tmp_path: Path) -> None:
     assert (differences, work.stacks["local"].standing.waiting) == ([], 1)
 
 
-@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
+@pytest.mark.parametrize(
+    ("backend", "store"),
+    [("mlflow_server", ZENML_12), ("mlflow_server_on_postgres", TFX)],
+    ids=["sqlite", "postgresql"],
+)
 def test_recorded_stores_are_equal_on_servers(
-    backend: str, tmp_path: Path, new_postgres: Callable[[], str]
+    backend: str, store: RecordedStore, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    url = new_postgres() if backend == "postgresql" else None
-    stores = RECORDED if backend == "sqlite" else (TFX,)
-    with running_mlflow(tmp_path / "server", backend=url) as server:
-        for store in stores:
-            folder = tmp_path / store.name
-            folder.mkdir()
-            site = _site(folder, server.url, store)
-            site.cycle()
-            for sizes_only in (False, True):
-                work, differences = _verified(site, sizes_only=sizes_only)
-                report = work.stacks["local"]
-                assert (differences, report.errors) == ([], [])
-                assert (report.pipelines, report.runs) == (store.pipelines, store.runs)
-                assert (report.steps, report.artifacts) == (store.steps, store.artifacts)
-            assert site.parents()
-            run = next(iter(site.parents().values()))
-            api = site.api()
-            api.delete_run(run.run_id)
-            api.close()
-            _, differences = _verified(site)
-            assert [(d.kind, d.run, d.sink) for d in differences] == [("run", run.name, "deleted")]
-            site.cycle(repair=True)
-            assert _verified(site)[1] == []
+    server: MlflowServer = request.getfixturevalue(backend)
+    folder = tmp_path / f"{backend}-{store.name}"
+    folder.mkdir()
+    site = _site(folder, server.url, store)
+    site.cycle()
+    for sizes_only in (False, True):
+        work, differences = _verified(site, sizes_only=sizes_only)
+        report = work.stacks["local"]
+        assert (differences, report.errors) == ([], [])
+        assert (report.pipelines, report.runs) == (store.pipelines, store.runs)
+        assert (report.steps, report.artifacts) == (store.steps, store.artifacts)
+    assert site.parents()
+    run = next(iter(site.parents().values()))
+    api = site.api()
+    api.delete_run(run.run_id)
+    api.close()
+    _, differences = _verified(site)
+    assert [(d.kind, d.run, d.sink) for d in differences] == [("run", run.name, "deleted")]
+    site.cycle(repair=True)
+    assert _verified(site)[1] == []
 
 
 def test_a_name_that_is_not_there_and_a_database_that_is_none(tmp_path: Path, held: Held) -> None:

@@ -16,6 +16,8 @@ from support.zenml_stores import recorded_store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from support.here import Told
+
 Json = dict[str, Any]  # Any: JSON values
 _STORE = recorded_store("zenml-0.5.7")
 
@@ -40,9 +42,9 @@ class Tracked:
         assert found, name
         return min(found)
 
-    def verify(self, *words: str) -> tuple[int, Json]:
-        """Run the command."""
-        ended = run_command("verify", "-c", self.site.config_file(), "--json", *words)
+    def verify(self, run: Told, *words: str) -> tuple[int, Json]:
+        """Run the command, in a process of its own or in this one."""
+        ended = run("verify", "-c", self.site.config_file(), "--json", *words)
         assert "Traceback" not in ended.err
         return ended.code, ended.json
 
@@ -63,7 +65,7 @@ def _exported(folder: Path, uri: str, place: Path) -> Tracked:
 
 
 def test_an_untouched_export_is_equal(tracked: Tracked) -> None:
-    code, shown = tracked.verify()
+    code, shown = tracked.verify(run_command)
     assert code == 0, shown
     assert (shown["ok"], shown["equal"], shown["differences"]) == (True, True, [])
     nothing = dict.fromkeys(("different", "missing", "waiting", "unreadable", "gone", "extra"), 0)
@@ -160,54 +162,60 @@ _GROUPS = {
 
 
 @pytest.mark.parametrize("group", list(_GROUPS))
-def test_edits_are_seen_and_a_repair_puts_them_right(tracked: Tracked, group: str) -> None:
+def test_edits_are_seen_and_a_repair_puts_them_right(
+    tracked: Tracked, told: Told, group: str
+) -> None:
     edits = [_EDITS[name] for name in _GROUPS[group]]
     for _, change in edits:
         change(tracked)
-    code, shown = tracked.verify()
+    code, shown = tracked.verify(told)
     assert code == 1
     assert {what for what, _ in edits} <= {found["kind"] for found in shown["differences"]}
     assert len(shown["differences"]) >= len(edits)
-    repaired = run_command("run", "--repair", "-c", tracked.site.config_file(), "--json")
+    repaired = told("run", "--repair", "-c", tracked.site.config_file(), "--json")
     assert (repaired.code, repaired.json["ok"]) == (0, True), repaired
     counts = repaired.json["mlflow"]
     assert counts["runs_created"] + counts["runs_updated"] >= 1
-    code, shown = tracked.verify()
+    code, shown = tracked.verify(told)
     assert code == 0, shown["differences"]
 
 
-def test_what_people_add_is_theirs(tracked: Tracked) -> None:
+def test_what_people_add_is_theirs(tracked: Tracked, told: Told) -> None:
     tracked.sql(f"INSERT INTO tags (key, value, run_uuid) VALUES ('team', 'blue', {_ONE})")
     tracked.sql(f"INSERT INTO params (key, value, run_uuid) VALUES ('by hand', '1', {_ONE})")
-    assert tracked.verify()[0] == 0
+    assert tracked.verify(told)[0] == 0
 
 
-def test_one_pipeline_or_stack_can_be_asked_for_and_a_wrong_name_is_told(tracked: Tracked) -> None:
-    code, shown = tracked.verify("--pipeline", "train_pipeline")
+def test_one_pipeline_or_stack_can_be_asked_for_and_a_wrong_name_is_told(
+    tracked: Tracked, told: Told
+) -> None:
+    code, shown = tracked.verify(told, "--pipeline", "train_pipeline")
     assert code == 0
     assert 0 < shown["compared"]["runs"] < 7
     for words, near in (
         (("--pipeline", "train_pipelin"), "Did you mean 'train_pipeline'"),
         (("--stack", "locl"), "Did you mean 'local'?"),
     ):
-        ended = run_command("verify", "-c", tracked.site.config_file(), *words)
+        ended = told("verify", "-c", tracked.site.config_file(), *words)
         assert ended.code == 2
         assert near in ended.err
 
 
-def test_a_difference_is_told_in_a_line(tracked: Tracked) -> None:
+def test_a_difference_is_told_in_a_line(tracked: Tracked, told: Told) -> None:
     tracked.sql(f"UPDATE runs SET status = 'FAILED' WHERE run_uuid = {_ONE}")
     ended = run_command("verify", "-c", tracked.site.config_file())
     assert ended.code == 1
     assert 'status: source "FINISHED", MLflow "FAILED"' in ended.out
     assert "run --repair" in ended.out
-    assert run_command("run", "--repair", "-c", tracked.site.config_file()).code == 0
+    assert told("run", "--repair", "-c", tracked.site.config_file()).code == 0
 
 
-def test_before_the_first_run_everything_waits(tmp_path: Path, tracked: Tracked) -> None:
+def test_before_the_first_run_everything_waits(
+    tmp_path: Path, tracked: Tracked, told: Told
+) -> None:
     site = Site(tmp_path, "verify-none", tracked.site.tracking_uri)
     site.add_stack(_STORE.database, roots=[_STORE.folder])
-    ended = run_command("verify", "-c", site.config_file(), "--json")
+    ended = told("verify", "-c", site.config_file(), "--json")
     assert ended.code == 0
     assert ended.json["runs"]["waiting"] == 7
     assert not (tmp_path / "state.db").exists()
