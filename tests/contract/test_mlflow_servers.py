@@ -11,6 +11,7 @@ import pytest
 from support.certificates import self_signed
 from support.forward_proxy import forward_proxy
 from support.mlflow_dump import active_runs
+from support.mlflow_faults import try_again_at_once
 from support.mlflow_samples import Files, five_steps, plan, with_artifacts
 from support.mlflow_server import running_mlflow
 
@@ -95,7 +96,7 @@ def test_a_unit_with_files_is_written_through_tls_password_and_prefix(trusted: G
     api = RestApi(trusted.server.url, username="admin", password=PASSWORD, timeout_s=60.0)
     sink, files = MlflowSink("http://unused", api=api), Files()
     assert sink.check()[0].isdigit()
-    unit = plan(with_artifacts(five_steps("through everything"), files))
+    unit = plan(with_artifacts(five_steps("through everything", steps=2), files))
     applied = write(sink, unit, files)
     assert applied.files == 3
     runs = {run.run_id: run for run in active_runs(api, applied.experiment_id)}
@@ -204,6 +205,7 @@ def test_plain_http_goes_through_a_proxy_by_its_whole_address(
 def test_a_server_that_no_proxy_names_and_one_on_loopback_are_spoken_to_directly(
     mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    try_again_at_once(monkeypatch)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     sink = MlflowSink(mlflow_server.url)
     assert sink.check() != "unknown"

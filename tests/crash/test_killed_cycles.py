@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import subprocess
@@ -15,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.killing import KillingProxy, killing_proxy
 from support.mlflow_dump import dump, dump_models
+from support.mlflow_emptied import forget_everything
 from support.mlflow_server import running_mlflow
+from support.one_cycle import one_cycle
 from support.two_generations import RECORDED_PREFIX, TwoGenerations
 
 from exporter.sinks.mlflow.rest import RestApi
@@ -27,11 +28,6 @@ if TYPE_CHECKING:
     from support.mlflow_server import MlflowServer
 
 _GRACE_MS = 800
-_TABLES = (
-    "input_tags", "inputs", "datasets", "latest_metrics", "metrics", "params", "tags", "runs",
-    "logged_model_metrics", "logged_model_params", "logged_model_tags", "logged_models",
-    "experiment_tags", "experiments",
-)  # fmt: skip
 _CONFIG = """
 repository: crash
 stacks:
@@ -58,11 +54,7 @@ class Bench:
 
     def empty(self) -> None:
         """Forget every experiment and run."""
-        with closing(sqlite3.connect(self.server.folder / "mlflow.db", timeout=30)) as database:
-            for table in _TABLES:
-                kept = " WHERE experiment_id <> 0" if table.startswith("experiment") else ""
-                database.execute(f"DELETE FROM {table}{kept}")
-            database.commit()
+        forget_everything(self.server.folder / "mlflow.db")
 
     def held(self) -> list[Any]:  # Any: the canonical dump
         """Dump all experiments, without MLflow's own ids."""
@@ -112,31 +104,26 @@ class Trial:
     def cycle(self) -> dict[str, Any]:  # Any: the report
         """Run one cycle to its end."""
         self._bench.proxy.disarm()
-        process = self._start()
-        out, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, (out, errors)
-        report: dict[str, Any] = json.loads(out)
-        return report
+        report = one_cycle(self.config, _GRACE_MS)
+        assert report.exit_code == 0, report.to_json()
+        return report.to_json()
 
     def killed_cycle(self, at: int, moment: Moment) -> bool:
-        """Run one cycle that dies at a request; False when it had fewer."""
+        """Run one cycle in a process that dies at a request; False when it had fewer."""
         self._bench.proxy.arm(at=at, moment=moment)
-        process = self._start()
+        tests = str(Path(__file__).resolve().parent.parent)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "support.one_cycle", str(self.config), str(_GRACE_MS)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": tests},
+        )
         self._bench.proxy.watch(process.pid)
         process.communicate(timeout=120)
         killed = self._bench.proxy.killed
         assert killed == (process.returncode == -9)
         self._bench.proxy.disarm()
         return killed
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        tests = str(Path(__file__).resolve().parent.parent)
-        return subprocess.Popen(
-            [sys.executable, "-m", "support.one_cycle", str(self.config), str(_GRACE_MS)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": tests},
-        )
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +163,13 @@ def _try(
 
 
 @pytest.mark.parametrize(
-    ("share", "moment"), [(0.1, "after"), (0.3, "during"), (0.55, "before"), (0.8, "after")]
+    ("share", "moment"),
+    [
+        pytest.param(0.1, "after", marks=pytest.mark.slow),
+        (0.3, "during"),
+        pytest.param(0.55, "before", marks=pytest.mark.slow),
+        (0.8, "after"),
+    ],
 )
 def test_a_killed_cycle_is_completed_by_the_next(
     bench: Bench,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from support.mlflow_faults import Reply, error_reply, scripted_server
+from support.mlflow_faults import Reply, error_reply, scripted_server, try_again_at_once
 from support.mlflow_samples import Files, five_steps, plan
 from support.mlflow_server import free_port
 
@@ -217,7 +217,8 @@ def test_without_quickack_every_request_has_its_own_connection(
         api.close()
 
 
-def test_a_refused_connection_says_so() -> None:
+def test_a_refused_connection_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    try_again_at_once(monkeypatch)
     sink = MlflowSink(f"http://127.0.0.1:{free_port()}")
     with pytest.raises(SinkUnavailable, match="connection refused") as caught:
         sink.check()
@@ -225,7 +226,8 @@ def test_a_refused_connection_says_so() -> None:
     sink.close()
 
 
-def test_an_unknown_host_says_so() -> None:
+def test_an_unknown_host_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    try_again_at_once(monkeypatch)
     sink = MlflowSink("http://no-such-host.invalid:5000")
     with pytest.raises(SinkUnavailable, match="host name is not known"):
         sink.check()
@@ -240,7 +242,8 @@ def test_a_login_page_is_not_an_mlflow() -> None:
         sink.close()
 
 
-def test_https_to_a_port_without_tls_is_unavailable() -> None:
+def test_https_to_a_port_without_tls_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    try_again_at_once(monkeypatch)
     with scripted_server(Reply()) as server:
         sink = MlflowSink(server.url.replace("http://", "https://"))
         with pytest.raises(SinkUnavailable, match="does not speak TLS; try http://"):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
 from support.mlflow_dump import active_runs, dump
-from support.mlflow_interrupted import Interrupted, Killed
+from support.mlflow_interrupted import NEVER, Interrupted, Killed, kill_points
 from support.mlflow_samples import Files, five_steps, plan, with_artifacts
+from support.mlflow_server import empty_database
 
 from exporter.hierarchy import Parameter
 from exporter.sinks.mlflow import MlflowSink
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from exporter.hierarchy import RunSnapshot, Value
     from exporter.mapping.mlflow import UnitPlan
     from exporter.sinks.mlflow.api import TrackingApi
+
+SCALARS: dict[str, Value] = {"1-score": {"auc": 0.5}}
 
 
 def generations(name: str, files: Files) -> list[RunSnapshot]:
@@ -60,59 +63,96 @@ def renamed(dumped: list[dict[str, object]]) -> list[dict[str, object]]:
     return sorted(kept, key=str)
 
 
-@pytest.fixture(params=["database", "server"])
+@pytest.fixture(scope="module", params=["database", "server"])
 def api(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TrackingApi]:
     made: DatabaseApi | RestApi
     if request.param == "database":
-        made = DatabaseApi(f"sqlite:///{tmp_path_factory.mktemp('tracking') / 'mlflow.db'}")
+        made = DatabaseApi(empty_database(tmp_path_factory.mktemp("tracking")))
     else:
         made = RestApi(request.getfixturevalue("mlflow_server").url, timeout_s=60.0)
     yield made
     made.close()
 
 
-def points(api: TrackingApi, generation: int) -> range:
-    """Give the writes to interrupt: each on the database, every fourth over a server."""
-    step = 1 if isinstance(api, DatabaseApi) else 4
-    return range(1, 60, step) if generation == 0 else range(2, 80, step)
+@dataclass(frozen=True, slots=True)
+class Uninterrupted:
+    """What a generation leaves where nothing interrupts it, and with how many writes."""
+
+    writes: int
+    dumped: list[dict[str, object]]
+    stored: list[bytes]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(api: TrackingApi) -> list[Uninterrupted]:
+    files, sink = Files(), MlflowSink("http://unused", api=api)
+    made = []
+    for generation, run in enumerate(generations("uninterrupted", files)):
+        unit = plan(run, scalars=SCALARS)
+        counting = Interrupted(api, NEVER, after=False)
+        attempt(counting, unit, files, fresh=generation == 0)
+        experiment_id = sink.experiment(unit.experiment).experiment_id
+        dumped = renamed(dump(api, experiment_id))
+        stored = stored_bytes(api, unit, experiment_id)
+        made.append(Uninterrupted(counting.writes, dumped, stored))
+    assert min(one.writes for one in made) >= 15
+    return made
+
+
+def interrupt(
+    api: TrackingApi, clean: Uninterrupted, at: int, *, generation: int, after: bool, name: str
+) -> None:
+    """Interrupt a generation at a write, repeat it, and compare."""
+    files, sink = Files(), MlflowSink("http://unused", api=api)
+    runs = generations(f"at {at} {name}", files)
+    for run in runs[:generation]:
+        attempt(api, plan(run, scalars=SCALARS), files, fresh=True)
+    unit = plan(runs[generation], scalars=SCALARS)
+    with pytest.raises(Killed):
+        attempt(Interrupted(api, at, after=after), unit, files, fresh=generation == 0)
+    experiment_id = sink.experiment(unit.experiment).experiment_id
+    check_sealed_are_whole(api, experiment_id)
+    attempt(api, unit, files, fresh=False)
+    assert renamed(dump(api, experiment_id)) == clean.dumped, f"interrupted at write {at}"
+    assert stored_bytes(api, unit, experiment_id) == clean.stored
+
+
+def some_points(api: TrackingApi, writes: int, *, after: bool) -> list[int]:
+    return kill_points(writes, after=after, every=3 if isinstance(api, DatabaseApi) else 7)
 
 
 @pytest.mark.parametrize("generation", [0, 1])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_interrupted_anywhere_and_repeated_equals_uninterrupted(
-    api: TrackingApi, generation: int, after: bool, request: pytest.FixtureRequest
+    api: TrackingApi,
+    uninterrupted: list[Uninterrupted],
+    generation: int,
+    after: bool,
+    request: pytest.FixtureRequest,
 ) -> None:
-    files = Files()
-    scalars: dict[str, Value] = {"1-score": {"auc": 0.5}}
-    clean_runs = generations(f"clean {request.node.name}", files)
-    for run in clean_runs[: generation + 1]:
-        attempt(api, plan(run, scalars=scalars), files, fresh=run is clean_runs[0])
-    clean_plan = plan(clean_runs[generation], scalars=scalars)
-    sink = MlflowSink("http://unused", api=api)
-    clean = renamed(dump(api, sink.experiment(clean_plan.experiment).experiment_id))
-    tried = 0
-    for at in points(api, generation):
-        runs = generations(f"at {at} {request.node.name}", files)
-        for run in runs[:generation]:
-            attempt(api, plan(run, scalars=scalars), files, fresh=True)
-        unit = plan(runs[generation], scalars=scalars)
-        broken = Interrupted(api, at, after=after)
-        try:
-            attempt(broken, unit, files, fresh=generation == 0)
-        except Killed:
-            tried += 1
-        else:
-            break
-        experiment_id = sink.experiment(unit.experiment).experiment_id
-        check_sealed_are_whole(api, experiment_id)
-        attempt(api, unit, files, fresh=False)
-        assert renamed(dump(api, experiment_id)) == clean, f"interrupted at write {at}"
-        assert stored_bytes(api, unit, experiment_id) == stored_bytes(
-            api, clean_plan, sink.experiment(clean_plan.experiment).experiment_id
-        )
-    assert tried >= (15 if isinstance(api, DatabaseApi) else 4)
+    clean, name = uninterrupted[generation], request.node.name
+    for at in some_points(api, clean.writes, after=after):
+        interrupt(api, clean, at, generation=generation, after=after, name=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("generation", [0, 1])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_interrupted_at_every_other_write_too(
+    api: TrackingApi,
+    uninterrupted: list[Uninterrupted],
+    generation: int,
+    after: bool,
+    request: pytest.FixtureRequest,
+) -> None:
+    """What the test above left out: each write on the database, every fourth over a server."""
+    clean, name = uninterrupted[generation], request.node.name
+    step = 1 if isinstance(api, DatabaseApi) else 4
+    done = some_points(api, clean.writes, after=after)
+    for at in sorted({*range(1 + generation, clean.writes + 1, step)} - {*done}):
+        interrupt(api, clean, at, generation=generation, after=after, name=name)
 
 
 def check_sealed_are_whole(api: TrackingApi, experiment_id: str) -> None:
@@ -120,25 +160,35 @@ def check_sealed_are_whole(api: TrackingApi, experiment_id: str) -> None:
     assert all(run["key"] for run in dump(api, experiment_id))
 
 
-def test_interrupted_during_the_repeat_still_converges(
-    api: TrackingApi, request: pytest.FixtureRequest
+def interrupt_twice(
+    api: TrackingApi, clean: Uninterrupted, first: int, second: int, name: str
 ) -> None:
-    files = Files()
-    base = request.node.name
-    sink = MlflowSink("http://unused", api=api)
-    clean_runs = generations(f"clean {base}", files)
-    attempt(api, plan(clean_runs[0]), files, fresh=True)
-    attempt(api, plan(clean_runs[1]), files, fresh=False)
-    experiment = sink.experiment(plan(clean_runs[1]).experiment)
-    clean = renamed(dump(api, experiment.experiment_id))
-    some = [3, 9, 15, 22] if isinstance(api, DatabaseApi) else [9]
-    for first, second in itertools.product(some, [2, 7, 12]):
-        runs = generations(f"{first} {second} {base}", files)
-        attempt(api, plan(runs[0]), files, fresh=True)
-        unit = plan(runs[1])
-        for at in (first, second):
-            with suppress(Killed):
-                attempt(Interrupted(api, at, after=True), unit, files, fresh=False)
-        attempt(api, unit, files, fresh=False)
-        experiment_id = sink.experiment(unit.experiment).experiment_id
-        assert renamed(dump(api, experiment_id)) == clean
+    """Interrupt the later generation, then its repeat, and complete it."""
+    files, sink = Files(), MlflowSink("http://unused", api=api)
+    runs = generations(f"{first} {second} {name}", files)
+    attempt(api, plan(runs[0], scalars=SCALARS), files, fresh=True)
+    unit = plan(runs[1], scalars=SCALARS)
+    for at in (first, second):
+        with suppress(Killed):
+            attempt(Interrupted(api, at, after=True), unit, files, fresh=False)
+    attempt(api, unit, files, fresh=False)
+    assert renamed(dump(api, sink.experiment(unit.experiment).experiment_id)) == clean.dumped
+
+
+SOME_PAIRS = [(9, 2), (3, 7), (9, 12), (15, 7), (22, 2)]
+OTHER_PAIRS = sorted({*itertools.product([3, 9, 15, 22], [2, 7, 12])} - {*SOME_PAIRS})
+
+
+def test_interrupted_during_the_repeat_still_converges(
+    api: TrackingApi, uninterrupted: list[Uninterrupted], request: pytest.FixtureRequest
+) -> None:
+    for first, second in SOME_PAIRS if isinstance(api, DatabaseApi) else SOME_PAIRS[:1]:
+        interrupt_twice(api, uninterrupted[1], first, second, request.node.name)
+
+
+@pytest.mark.slow
+def test_interrupted_elsewhere_during_the_repeat_still_converges(
+    api: TrackingApi, uninterrupted: list[Uninterrupted], request: pytest.FixtureRequest
+) -> None:
+    for first, second in OTHER_PAIRS if isinstance(api, DatabaseApi) else OTHER_PAIRS[:2]:
+        interrupt_twice(api, uninterrupted[1], first, second, request.node.name)

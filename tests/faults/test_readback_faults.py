@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.fake_history import FakeArtifacts
-from support.mlflow_faults import Reply, error_reply, scripted_server
+from support.mlflow_faults import Reply, error_reply, scripted_server, try_again_at_once
 from support.mlflow_samples import five_steps
 from support.mlflow_server import free_port
 from support.readback_site import Exported
@@ -99,7 +99,8 @@ def test_a_tracking_uri_that_is_none_is_told(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_server_that_is_not_there_is_told() -> None:
+def test_a_server_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    try_again_at_once(monkeypatch)
     with pytest.raises(SourceUnavailable, match="cannot be reached"):
         exporter.open_repository(tracking_uri=f"http://127.0.0.1:{free_port()}")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.generator import GeneratedStore
+from support.mlflow_faults import try_again_at_once
 
 from exporter.config import Settings
 from exporter.sources.open import open_stack
@@ -159,8 +160,9 @@ def test_a_hostile_value_makes_no_metric_and_harms_nothing(
 
 
 def test_files_that_went_away_since_they_were_digested_are_recorded_as_missing(
-    site: Site, place: Place
+    site: Site, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    try_again_at_once(monkeypatch)
     sound, site.tracking_uri = site.tracking_uri, "http://127.0.0.1:9"
     assert site.cycle().exit_code == 4  # digested, and remembered as copied
     place.remove(1)

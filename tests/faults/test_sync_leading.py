@@ -48,7 +48,6 @@ class _StopAfter(Stop):
 
 def test_a_second_process_leaves_with_3(site: Site, store: Path) -> None:
     del store
-    site.engine().cycle()
     with site.ledger() as ledger, Leadership(ledger, "the first"):
         ended = run_command("run", "--config", site.config_file())
     assert ended.code == 3
@@ -57,7 +56,6 @@ def test_a_second_process_leaves_with_3(site: Site, store: Path) -> None:
 
 def test_a_paused_leader_notices_before_it_writes(site: Site, store: Path) -> None:
     del store
-    site.engine().cycle()
     with site.ledger() as ledger:
         paused = Leadership(ledger, "paused", ttl_s=0.3)
         paused.__enter__()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sqlite3
+import sys
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -14,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.command import run_command, running_command, wait_until
 from support.generator import GeneratedStore
+from support.mlflow_emptied import forget_everything
 from support.mlflow_faults import Reply as Scripted
-from support.mlflow_faults import error_reply, scripted_server
-from support.mlflow_server import free_port, running_mlflow
+from support.mlflow_faults import error_reply, scripted_server, try_again_at_once
+from support.mlflow_server import empty_database, free_port, running_mlflow
 
 from exporter.errors import SinkTransient, SinkUnavailable
 from exporter.sinks.mlflow import MlflowSink
@@ -25,10 +28,39 @@ from exporter.sinks.mlflow.writer import UnitWriter
 from exporter.sync.mlflow_export import mlflow_sink_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from support.sync_site import Site
 
     from exporter.mapping.mlflow import UnitPlan
     from exporter.sinks.mlflow import Applied
+
+
+class OwnMlflow:
+    """A server that a test may stop, start again and empty."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self._running = ExitStack()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.database = folder / "mlflow.db"
+
+    def start(self) -> None:
+        """Start the server, with what it held."""
+        self._running.enter_context(running_mlflow(self._folder, port=self._port))
+
+    def stop(self) -> None:
+        """Stop the server."""
+        self._running.close()
+
+
+@pytest.fixture(scope="module")
+def own_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnMlflow]:
+    server = OwnMlflow(tmp_path_factory.mktemp("own"))
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture
@@ -42,9 +74,10 @@ def store(tmp_path: Path, site: Site) -> Path:
 
 
 def test_an_unreachable_mlflow_holds_back_nobody_and_is_caught_up_with(
-    site: Site, store: Path
+    site: Site, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del store
+    try_again_at_once(monkeypatch)
     sound, site.tracking_uri = site.tracking_uri, f"http://127.0.0.1:{free_port()}"
     down = site.cycle()
     shown = down.to_json()
@@ -83,28 +116,26 @@ def test_a_wrong_address_or_credentials_say_so_in_one_line(
 
 
 def test_a_server_that_goes_away_in_mid_run_is_completed_when_it_is_back(
-    site: Site, store: Path, tmp_path: Path
+    site: Site, store: Path, own_mlflow: OwnMlflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del store
+    try_again_at_once(monkeypatch)
     site.cycle()
     whole = site.held()
-    folder, port = tmp_path / "tracking", free_port()
-    site.tracking_uri = f"http://127.0.0.1:{port}"
-    site.state = f"sqlite:///{tmp_path / 'other-state.db'}"
-    with ExitStack() as server:
-        server.enter_context(running_mlflow(folder, port=port))
-        watch = Thread(target=_close_at, args=(server, folder / "mlflow.db", 12))
-        watch.start()
-        broken = site.cycle()
-        watch.join()
-        assert broken.exit_code == 4
-        assert 0 < broken.to_json()["units"]["waiting"] <= 8
+    site.tracking_uri = own_mlflow.url
+    site.state = f"sqlite:///{site.folder / 'other-state.db'}"
+    watch = Thread(target=_stop_at, args=(own_mlflow, 12))
+    watch.start()
+    broken = site.cycle()
+    watch.join()
+    assert broken.exit_code == 4
+    assert 0 < broken.to_json()["units"]["waiting"] <= 8
     site.clock.wait(60)  # what failed on the way waits for a while
-    with running_mlflow(folder, port=port):
-        assert site.cycle().exit_code == 0
-        assert site.held() == whole
-        site.cycle()
-        assert site.cycle().to_json()["mlflow"]["requests"] == 0
+    own_mlflow.start()
+    assert site.cycle().exit_code == 0
+    assert site.held() == whole
+    site.cycle()
+    assert site.cycle().to_json()["mlflow"]["requests"] == 0
 
 
 def test_what_was_written_before_mlflow_went_away_is_counted(
@@ -131,36 +162,40 @@ def test_what_was_written_before_mlflow_went_away_is_counted(
 
 
 def test_an_mlflow_that_was_emptied_is_filled_again_where_there_is_work(
-    site: Site, store: Path, tmp_path: Path
+    site: Site, store: Path, own_mlflow: OwnMlflow
 ) -> None:
-    port = free_port()
-    site.tracking_uri = f"http://127.0.0.1:{port}"
-    with running_mlflow(tmp_path / "before", port=port):
-        site.cycle()
-        assert site.cycle().to_json()["mlflow"]["requests"] == 0
-    with running_mlflow(tmp_path / "after", port=port):
-        api = site.api()
-        strangers = api.create_experiment("somebody's", {})  # has the id that ours had before
-        assert strangers is not None
-        with GeneratedStore(store) as made:
-            made.now += 10_000_000
-            made.chain("pipeline_0", "late", steps=2)
-        report = site.cycle()
-        assert (report.exit_code, report.to_json()["units"]["dead"]) == (0, 0)
-        notes = [note["note"] for note in report.to_json()["notes"]]
-        assert sum("no longer has the experiment" in note for note in notes) == 2
-        assert len(site.parents()) == 9
-        assert list(api.search(strangers, "")) == []
-        site.cycle()
-        assert site.cycle().to_json()["mlflow"]["requests"] == 0
-        api.close()
+    forget_everything(own_mlflow.database)
+    site.tracking_uri = own_mlflow.url
+    site.cycle()
+    assert site.cycle().to_json()["mlflow"]["requests"] == 0
+    api = site.api()
+    pipelines = [f"{site.repository}/local/pipeline_{number}" for number in range(2)]
+    ours = [found.experiment_id for name in pipelines if (found := api.experiment_by_name(name))]
+    forget_everything(own_mlflow.database)
+    strangers = api.create_experiment("somebody's", {})
+    assert strangers is not None
+    assert strangers in ours  # has the id that ours had before
+    with GeneratedStore(store) as made:
+        made.now += 10_000_000
+        made.chain("pipeline_0", "late", steps=2)
+    report = site.cycle()
+    assert (report.exit_code, report.to_json()["units"]["dead"]) == (0, 0)
+    notes = [note["note"] for note in report.to_json()["notes"]]
+    assert sum("no longer has the experiment" in note for note in notes) == 2
+    assert len(site.parents()) == 9
+    assert list(api.search(strangers, "")) == []
+    site.cycle()
+    assert site.cycle().to_json()["mlflow"]["requests"] == 0
+    api.close()
 
 
 def test_a_hanging_mlflow_does_not_hold_back_a_stop(site: Site, store: Path) -> None:
     del store
     with scripted_server(Scripted(after_s=120)) as server:
         site.tracking_uri = server.url
-        with running_command("run", "--config", site.config_file(), "--json") as process:
+        words = ("run", "--config", site.config_file(), "--json")
+        path = {"PYTHONPATH": os.pathsep.join(sys.path)}
+        with running_command(*words, env=path, module="support.impatient") as process:
             wait_until(lambda: bool(server.asked), what="a request")
             process.send_signal(signal.SIGTERM)
             out, _ = process.communicate(timeout=40)
@@ -211,12 +246,12 @@ def test_a_half_written_run_whose_source_vanished_is_ended_and_tagged(
     assert not [run for run in site.runs() if run.status == "RUNNING"]
 
 
-def _close_at(server: ExitStack, database: Path, runs: int) -> None:
+def _stop_at(server: OwnMlflow, runs: int) -> None:
     """Stop a server as soon as it holds so many runs."""
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)) as held:
+    with closing(sqlite3.connect(f"file:{server.database}?mode=ro", uri=True, timeout=30)) as held:
         while held.execute("SELECT COUNT(*) FROM runs").fetchone()[0] < runs:
             time.sleep(0.01)
-    server.close()
+    server.stop()
 
 
 def test_a_lost_ledger_is_rebuilt_from_what_mlflow_holds(site: Site, store: Path) -> None:
@@ -298,7 +333,7 @@ def test_a_new_destination_and_a_new_tracking_server_get_everything(
     assert sorted((site.folder / "second.jsonl").read_bytes().splitlines()) == sorted(
         site.events.read_bytes().splitlines()
     )
-    site.tracking_uri = f"sqlite:///{tmp_path / 'own.db'}"
+    site.tracking_uri = empty_database(tmp_path, "own.db")
     moved = site.cycle().to_json()
     assert moved["errors"] == []
     assert moved["mlflow"]["runs_created"] == first["mlflow"]["runs_created"]

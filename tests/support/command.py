@@ -38,9 +38,9 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return plain | {"PYTHONWARNINGS": "default"} | dict(extra or {})
 
 
-def command(*words: object) -> list[str]:
+def command(*words: object, module: str = "exporter") -> list[str]:
     """Give the words that start the command."""
-    return [sys.executable, "-m", "exporter", *map(str, words)]
+    return [sys.executable, "-m", module, *map(str, words)]
 
 
 def run_command(
@@ -66,11 +66,17 @@ def run_command(
 
 @contextmanager
 def running_command(
-    *words: object, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    *words: object,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    module: str = "exporter",
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run the command beside the test; it is killed if it is still there at the end."""
+    """Run the command beside the test; it is killed if it is still there at the end.
+
+    `module` is one of `support` that is the command in all but one respect.
+    """
     process = subprocess.Popen(
-        command(*words),
+        command(*words, module=module),
         cwd=cwd,
         env=environment(env),
         stdout=subprocess.PIPE,

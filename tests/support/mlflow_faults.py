@@ -10,8 +10,17 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
+from exporter.sinks.mlflow import rest
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pytest
+
+
+def try_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the sink try as often as ever, without its pauses, which are told by their own tests."""
+    monkeypatch.setattr(rest, "_DELAYS_S", (0.0,) * len(rest._DELAYS_S))
 
 
 @dataclass(frozen=True, slots=True)

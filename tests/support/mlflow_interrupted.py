@@ -16,6 +16,15 @@ MODEL_WRITES = {
     "create", "log_params", "finish", "link", "set_tags", "delete", "create_version",
     "delete_version", "set_alias",
 }  # fmt: skip
+NEVER = 0  # no write has this number
+
+
+def kill_points(writes: int, *, after: bool, every: int) -> list[int]:
+    """Give the first write, the last, and of those between one in twice `every`.
+
+    After a write is before the next: those before and those after together come every `every`.
+    """
+    return sorted({1, *range((every if after else 1) + 1, writes, 2 * every), writes})
 
 
 class Killed(BaseException):
@@ -29,6 +38,7 @@ class Interrupted:
         self._api = api
         self._left = at
         self._after = after
+        self.writes = 0
 
     def __getattr__(self, name: str) -> Any:  # Any: whatever the real API has there
         real = getattr(self._api, name)
@@ -39,6 +49,7 @@ class Interrupted:
     def _counted(self, real: Callable[..., object]) -> Callable[..., object]:
         def call(*args: object, **named: object) -> object:
             self._left -= 1
+            self.writes += 1
             if self._left == 0 and not self._after:
                 raise Killed
             answer = real(*args, **named)

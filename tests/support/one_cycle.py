@@ -22,12 +22,15 @@ def _once_free(engine: Engine) -> CycleReport:
             time.sleep(0.1)
 
 
+def one_cycle(config: Path, grace_ms: int) -> CycleReport:
+    """Run the cycle in this process."""
+    engine = Engine(load_settings(config), grace_ms=grace_ms, lease_ttl_s=1.0, migrate=True)
+    return _once_free(engine)
+
+
 def main() -> None:
     """Run the cycle and leave with its exit code."""
-    engine = Engine(
-        load_settings(Path(sys.argv[1])), grace_ms=int(sys.argv[2]), lease_ttl_s=1.0, migrate=True
-    )
-    report = _once_free(engine)
+    report = one_cycle(Path(sys.argv[1]), int(sys.argv[2]))
     sys.stdout.write(json.dumps(report.to_json()))
     sys.exit(report.exit_code)
 
