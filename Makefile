@@ -40,7 +40,7 @@ demo: $(RUNTIME)
 	$(BIN)/pipeline-exporter demo --folder demo
 
 test: $(DEV)
-	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow" $(ARGS)
+	$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
 
 explore: $(DEV)
 	EXPORTER_TEST_EXPLORE=1 $(PYTEST) -n $(JOBS) -m "hypothesis and not slow" $(ARGS)

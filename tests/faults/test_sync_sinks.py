@@ -333,7 +333,7 @@ def test_a_new_destination_and_a_new_tracking_server_get_everything(
     assert sorted((site.folder / "second.jsonl").read_bytes().splitlines()) == sorted(
         site.events.read_bytes().splitlines()
     )
-    site.tracking_uri = empty_database(tmp_path, "own.db")
+    site.tracking_uri = empty_database(tmp_path)
     moved = site.cycle().to_json()
     assert moved["errors"] == []
     assert moved["mlflow"]["runs_created"] == first["mlflow"]["runs_created"]

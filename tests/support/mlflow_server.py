@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -44,10 +45,16 @@ def _tracking_database() -> bytes:
         return file.read_bytes()
 
 
-def empty_database(folder: Path, name: str = "mlflow.db") -> str:
-    """Put an empty tracking database into a folder and give its URL."""
-    file = folder / name
+def empty_database(folder: Path, *, root: str | None = None) -> str:
+    """Put an empty tracking database into a folder and give its URL.
+
+    `root` is where its default experiment keeps files: beside it, unless given.
+    """
+    file = folder / "mlflow.db"
     file.write_bytes(_tracking_database())
+    place = f"{root or folder / 'mlartifacts'}/0"
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("UPDATE experiments SET artifact_location = ?", (place,))
     return f"sqlite:///{file}"
 
 
@@ -89,7 +96,7 @@ def running_mlflow(
     port = port or free_port()
     url = f"{scheme}://127.0.0.1:{port}{prefix}"
     if backend is None and not (folder / "mlflow.db").exists():
-        backend = empty_database(folder)
+        backend = empty_database(folder, root="mlflow-artifacts:")
     backend = backend or f"sqlite:///{folder / 'mlflow.db'}"
     artifacts = folder / "artifacts"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
