@@ -40,13 +40,20 @@ def _site(folder: Path, uri: str, store: RecordedStore) -> Site:
 
 
 class Held:
-    """A copy of a real store, exported into a bare tracking database."""
+    """A copy of a real store, exported into a bare tracking database; it can be put back."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.store = ZENML_05.copy_folder(folder)
         self.site = _site(folder, empty_database(folder), self.store)
         assert self.site.cycle().exit_code == 0
+        self._kept = folder.with_name(f"{folder.name}-kept")
+        shutil.copytree(folder, self._kept)
+
+    def put_back(self) -> None:
+        """Make store, ledger, MLflow and its files what they were after the export."""
+        shutil.rmtree(self.folder)
+        shutil.copytree(self._kept, self.folder)
 
     def sql(self, *statements: str, source: bool = False) -> None:
         """Change the tracking database, or the store."""
@@ -65,9 +72,16 @@ class Held:
 
 
 @pytest.fixture(scope="module")
-def held(tmp_path_factory: pytest.TempPathFactory) -> Held:
-    """Export once; every test mends what it breaks."""
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Held:
+    """Export once."""
     return Held(tmp_path_factory.mktemp("held"))
+
+
+@pytest.fixture
+def held(exported: Held) -> Held:
+    """Give the export as if no test had touched it; paths in it are always the same."""
+    exported.put_back()
+    return exported
 
 
 _ACTIVE = "(SELECT run_uuid FROM runs WHERE lifecycle_stage = 'active')"
@@ -216,8 +230,7 @@ def test_looking_changes_no_byte_of_store_state_and_mlflow(held: Held) -> None:
     assert contents() == before
 
 
-def test_a_run_gone_at_the_source_must_be_tagged(tmp_path: Path) -> None:
-    held = Held(tmp_path)
+def test_a_run_gone_at_the_source_must_be_tagged(held: Held) -> None:
     run = "(SELECT id FROM Context WHERE name = 'fail_1')"
     held.sql(f"DELETE FROM Association WHERE context_id = {run}", source=True)
     held.sql(f"DELETE FROM Context WHERE id = {run}", source=True)
@@ -233,8 +246,9 @@ def test_a_run_gone_at_the_source_must_be_tagged(tmp_path: Path) -> None:
     assert _verified(held.site)[1] == []
 
 
-def test_runs_of_a_pipeline_that_the_source_lost_whole_are_extra(tmp_path: Path) -> None:
-    held = Held(tmp_path)
+def test_runs_of_a_pipeline_that_the_source_lost_whole_are_extra(
+    held: Held, tmp_path: Path
+) -> None:
     with GeneratedStore(tmp_path / "empty.db", schema=8):
         pass
     held.store.database.write_bytes((tmp_path / "empty.db").read_bytes())
@@ -249,8 +263,7 @@ def test_runs_of_a_pipeline_that_the_source_lost_whole_are_extra(tmp_path: Path)
     assert _verified(held.site)[1] == []
 
 
-def test_a_run_newer_than_the_last_cycle_waits(tmp_path: Path) -> None:
-    held = Held(tmp_path)
+def test_a_run_newer_than_the_last_cycle_waits(held: Held) -> None:
     held.sql(
         "UPDATE Execution SET last_update_time_since_epoch = 1999999999999 "
         "WHERE id = (SELECT MAX(id) FROM Execution)",

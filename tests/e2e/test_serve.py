@@ -21,6 +21,7 @@ from support.command import (
     wait_until,
     write_zenml_config,
 )
+from support.here import Told
 from support.openlineage_server import LineageServer, Reply
 from support.zenml_stores import recorded_store
 
@@ -108,11 +109,13 @@ def test_a_cron_expression_waits_for_its_moment(tmp_path: Path, start: Any) -> N
     assert serving.lines("cycle") == []
 
 
-def test_another_leader_makes_it_stand_by_until_that_one_ends(tmp_path: Path, start: Any) -> None:
-    write_zenml_config(tmp_path, more="schedule: {every: 1s}")
+def test_another_leader_makes_it_stand_by_until_that_one_ends(
+    tmp_path: Path, start: Any, told: Told
+) -> None:
+    file = write_zenml_config(tmp_path, more="schedule: {every: 1s}")
     with Ledger.open(f"sqlite:///{tmp_path}/exporter-state.db") as ledger:
         lease = ledger.leases.acquire("another process", 600)
-        held = run_command("run", "--json", cwd=tmp_path)
+        held = told("run", "--json", "-c", file)
         assert (held.code, held.json["error"]["kind"]) == (3, "LeaseHeld")
         serving = start()
         serving.wait_for("standing_by")
@@ -167,11 +170,11 @@ def test_a_mistake_in_the_configuration_ends_it_with_exit_2(tmp_path: Path) -> N
 
 
 def test_a_first_signal_lets_a_run_finish_what_is_under_way(
-    tmp_path: Path, lineage_server: LineageServer
+    tmp_path: Path, lineage_server: LineageServer, told: Told
 ) -> None:
     lineage_server.answer = lambda _event: Reply(delay_s=0.3)
     url = f"{{openlineage: [{{name: catalog, url: '{lineage_server.url}'}}]}}"
-    write_zenml_config(tmp_path, sinks=url)
+    file = write_zenml_config(tmp_path, sinks=url)
     with running_command("run", "--json", cwd=tmp_path) as process:
         wait_until(lambda: len(lineage_server.seen) >= 3, what="delivered events")
         process.send_signal(signal.SIGTERM)
@@ -183,7 +186,7 @@ def test_a_first_signal_lets_a_run_finish_what_is_under_way(
     assert 3 <= counts["delivered"] == len(lineage_server.seen) < 46
     assert counts["pending"] == 46 - counts["delivered"]
     lineage_server.answer = lambda _event: Reply()
-    assert run_command("run", "--json", cwd=tmp_path).json["openlineage"]["pending"] == 0
+    assert told("run", "--json", "-c", file).json["openlineage"]["pending"] == 0
     assert len(lineage_server.seen) == 46
 
 
@@ -191,11 +194,11 @@ def test_a_first_signal_lets_a_run_finish_what_is_under_way(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
 )
 def test_a_second_signal_ends_a_run_at_once(
-    number: signal.Signals, code: int, tmp_path: Path, lineage_server: LineageServer
+    number: signal.Signals, code: int, tmp_path: Path, lineage_server: LineageServer, told: Told
 ) -> None:
     lineage_server.answer = lambda _event: Reply(delay_s=5)
     url = f"{{openlineage: [{{name: catalog, url: '{lineage_server.url}'}}]}}"
-    write_zenml_config(tmp_path, sinks=url)
+    file = write_zenml_config(tmp_path, sinks=url)
     with running_command("run", cwd=tmp_path) as process:
         state = tmp_path / "exporter-state.db"
         wait_until(lambda: len(lineage_server.seen) >= 1, what="an event under way")
@@ -209,11 +212,11 @@ def test_a_second_signal_ends_a_run_at_once(
         assert process.wait(timeout=30) == code
     lineage_server.answer = lambda _event: Reply()
     assert not _is_led(state) or _forget_leader(state)
-    again = run_command("run", "--json", cwd=tmp_path)
+    again = told("run", "--json", "-c", file)
     assert again.code == 0
     assert again.json["openlineage"]["pending"] == 0
-    told = {json.dumps(seen.event, sort_keys=True) for seen in lineage_server.seen}
-    assert len(told) == 46
+    events = {json.dumps(seen.event, sort_keys=True) for seen in lineage_server.seen}
+    assert len(events) == 46
 
 
 def _runs(state: Path) -> int:

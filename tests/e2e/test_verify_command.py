@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.command import run_command
-from support.mlflow_server import free_port, running_mlflow
+from support.mlflow_server import free_port
 from support.sync_site import Site
 from support.zenml_stores import recorded_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from support.here import Told
+    from support.mlflow_server import MlflowServer
 
 Json = dict[str, Any]  # Any: JSON values
 _STORE = recorded_store("zenml-0.5.7")
+_REPOSITORY = "verify-command"
 
 
 class Tracked:
@@ -37,8 +39,11 @@ class Tracked:
             connection.commit()
 
     def file(self, name: str) -> Path:
-        """Give a stored file."""
-        found = [p for p in self._folder.rglob(name) if p.is_file()]
+        """Give a stored file of this site."""
+        with closing(sqlite3.connect(self._folder / "mlflow.db", timeout=30)) as connection:
+            places = [str(row[0]) for row in connection.execute(_EXPERIMENTS)]
+        artifacts = self._folder / "artifacts"
+        found = [p for at in places for p in (artifacts / at).rglob(name) if p.is_file()]
         assert found, name
         return min(found)
 
@@ -50,18 +55,12 @@ class Tracked:
 
 
 @pytest.fixture(scope="module")
-def tracked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracked]:
-    """Export a real store to a server once; every test repairs what it breaks."""
-    folder = tmp_path_factory.mktemp("verify")
-    with running_mlflow(folder / "server", port=free_port()) as server:
-        yield _exported(folder, server.url, folder / "server")
-
-
-def _exported(folder: Path, uri: str, place: Path) -> Tracked:
-    site = Site(folder, f"verify-{folder.name}", uri)
+def tracked(tmp_path_factory: pytest.TempPathFactory, mlflow_server: MlflowServer) -> Tracked:
+    """Export a real store to the session's server once; every test repairs what it breaks."""
+    site = Site(tmp_path_factory.mktemp("verify"), _REPOSITORY, mlflow_server.url)
     site.add_stack(_STORE.database, roots=[_STORE.folder], rewrite={_STORE.recorded: _STORE.folder})
     assert run_command("run", "-c", site.config_file()).code == 0
-    return Tracked(site, place)
+    return Tracked(site, mlflow_server.folder)
 
 
 def test_an_untouched_export_is_equal(tracked: Tracked) -> None:
@@ -76,10 +75,13 @@ def test_an_untouched_export_is_equal(tracked: Tracked) -> None:
     assert shown["stacks"]["local"]["runs"] == shown["runs"]
 
 
-_ACTIVE = "(SELECT run_uuid FROM runs WHERE lifecycle_stage = 'active')"
+# The server is the session's: only what this module exported to it is ever changed.
+_EXPERIMENTS = f"SELECT experiment_id FROM experiments WHERE name LIKE '{_REPOSITORY}/%'"
+_OURS = f"lifecycle_stage = 'active' AND experiment_id IN ({_EXPERIMENTS})"
+_ACTIVE = f"(SELECT run_uuid FROM runs WHERE {_OURS})"
 _ONE = (
     "(SELECT run_uuid FROM tags WHERE key = 'exporter.step' AND run_uuid IN (SELECT run_uuid "
-    "FROM runs WHERE lifecycle_stage = 'active' AND status = 'FINISHED') "
+    f"FROM runs WHERE {_OURS} AND status = 'FINISHED') "
     "ORDER BY run_uuid LIMIT 1)"
 )
 _PARENT = (
