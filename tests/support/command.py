@@ -58,10 +58,15 @@ def run_command(
         timeout=timeout_s,
         check=False,
     )
-    told = Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode("utf-8", "replace"))
-    assert "Traceback" not in told.err + told.out, told
-    assert "InternalError" not in told.err + told.out, told
-    return told
+    err = ended.stderr.decode("utf-8", "replace")
+    return without_traceback(Ended(ended.returncode, ended.stdout.decode(), err))
+
+
+def without_traceback(ended: Ended) -> Ended:
+    """See that a command told what happened in words, and give it."""
+    assert "Traceback" not in ended.err + ended.out, ended
+    assert "InternalError" not in ended.err + ended.out, ended
+    return ended
 
 
 @contextmanager

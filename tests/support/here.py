@@ -12,7 +12,7 @@ import structlog
 
 from exporter.cli import context, start
 from exporter.config import Masker
-from support.command import Ended
+from support.command import Ended, without_traceback
 
 Told = Callable[..., Ended]
 
@@ -30,7 +30,7 @@ def told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     def run_here(*words: object) -> Ended:
         with pytest.raises(SystemExit) as exited:
             start.run([str(word) for word in words])
-        return Ended(int(exited.value.code or 0), *capsys.readouterr())
+        return without_traceback(Ended(int(exited.value.code or 0), *capsys.readouterr()))
 
     yield run_here
     for number, handler in signals.items():
