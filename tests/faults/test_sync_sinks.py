@@ -122,6 +122,7 @@ def test_a_server_that_goes_away_in_mid_run_is_completed_when_it_is_back(
     try_again_at_once(monkeypatch)
     site.cycle()
     whole = site.held()
+    forget_everything(own_mlflow.database)
     site.tracking_uri = own_mlflow.url
     site.state = f"sqlite:///{site.folder / 'other-state.db'}"
     watch = Thread(target=_stop_at, args=(own_mlflow, 12))
