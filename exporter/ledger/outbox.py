@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 RESPONSE_LIMIT = 4000
 """How many characters of a destination's answer are kept."""
 
+_PAGE_BYTES = 32 * 2**20
+_FETCHED = 200  # rows at a time, so that a page of large bodies is not read whole
+
 # Spelled as the partial indexes spell them, or SQLite would not use these.
 _IS_QUEUED = text("outbox.state = 'queued'")
 _IS_PARKED = text("outbox.state = 'parked'")
 _DELIVERED_OF = "delivered/"
-_PAGE_BYTES = 32 * 2**20
-_FETCHED = 200  # rows at a time, so that a page of large bodies is not read whole
 _IS_TRIED = text("outbox.state = 'queued' AND outbox.next_at IS NOT NULL")
 _IS_HELD = text("held.state = 'queued' AND held.next_at IS NOT NULL")
 

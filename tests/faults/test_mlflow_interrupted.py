@@ -119,39 +119,28 @@ def interrupt(
     assert stored_bytes(api, unit, experiment_id) == clean.stored
 
 
-def some_points(api: TrackingApi, writes: int, *, after: bool) -> list[int]:
-    return kill_points(writes, after=after, every=3 if isinstance(api, DatabaseApi) else 7)
+def points(api: TrackingApi, generation: int, writes: int, *, after: bool, which: str) -> list[int]:
+    """Give some writes to interrupt, or the others: all on the database, fewer over a server."""
+    is_database = isinstance(api, DatabaseApi)
+    some = kill_points(writes, after=after, every=3 if is_database else 7)
+    if which == "some":
+        return some
+    return sorted({*range(1 + generation, writes + 1, 1 if is_database else 4)} - {*some})
 
 
 @pytest.mark.parametrize("generation", [0, 1])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("which", ["some", pytest.param("others", marks=pytest.mark.slow)])
 def test_interrupted_anywhere_and_repeated_equals_uninterrupted(
     api: TrackingApi,
     uninterrupted: list[Uninterrupted],
     generation: int,
     after: bool,
+    which: str,
     request: pytest.FixtureRequest,
 ) -> None:
     clean, name = uninterrupted[generation], request.node.name
-    for at in some_points(api, clean.writes, after=after):
-        interrupt(api, clean, at, generation=generation, after=after, name=name)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("generation", [0, 1])
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_interrupted_at_every_other_write_too(
-    api: TrackingApi,
-    uninterrupted: list[Uninterrupted],
-    generation: int,
-    after: bool,
-    request: pytest.FixtureRequest,
-) -> None:
-    """What the test above left out: each write on the database, every fourth over a server."""
-    clean, name = uninterrupted[generation], request.node.name
-    step = 1 if isinstance(api, DatabaseApi) else 4
-    done = some_points(api, clean.writes, after=after)
-    for at in sorted({*range(1 + generation, clean.writes + 1, step)} - {*done}):
+    for at in points(api, generation, clean.writes, after=after, which=which):
         interrupt(api, clean, at, generation=generation, after=after, name=name)
 
 
@@ -179,16 +168,13 @@ SOME_PAIRS = [(9, 2), (3, 7), (9, 12), (15, 7), (22, 2)]
 OTHER_PAIRS = sorted({*itertools.product([3, 9, 15, 22], [2, 7, 12])} - {*SOME_PAIRS})
 
 
+@pytest.mark.parametrize("which", ["some", pytest.param("others", marks=pytest.mark.slow)])
 def test_interrupted_during_the_repeat_still_converges(
-    api: TrackingApi, uninterrupted: list[Uninterrupted], request: pytest.FixtureRequest
+    api: TrackingApi,
+    uninterrupted: list[Uninterrupted],
+    which: str,
+    request: pytest.FixtureRequest,
 ) -> None:
-    for first, second in SOME_PAIRS if isinstance(api, DatabaseApi) else SOME_PAIRS[:1]:
-        interrupt_twice(api, uninterrupted[1], first, second, request.node.name)
-
-
-@pytest.mark.slow
-def test_interrupted_elsewhere_during_the_repeat_still_converges(
-    api: TrackingApi, uninterrupted: list[Uninterrupted], request: pytest.FixtureRequest
-) -> None:
-    for first, second in OTHER_PAIRS if isinstance(api, DatabaseApi) else OTHER_PAIRS[:2]:
+    pairs, on_a_server = (SOME_PAIRS, 1) if which == "some" else (OTHER_PAIRS, 2)
+    for first, second in pairs if isinstance(api, DatabaseApi) else pairs[:on_a_server]:
         interrupt_twice(api, uninterrupted[1], first, second, request.node.name)

@@ -88,37 +88,27 @@ def interrupt(api: TrackingApi, at: int, *, generation: int, after: bool, name: 
     check(api, unit, attempt(api, unit, files, fresh=False))
 
 
-def some_points(api: TrackingApi, writes: int, *, after: bool) -> list[int]:
-    return kill_points(writes, after=after, every=3 if isinstance(api, DatabaseApi) else 8)
+def points(api: TrackingApi, generation: int, writes: int, *, after: bool, which: str) -> list[int]:
+    """Give some writes to interrupt, or the others: of the later generation every second one."""
+    is_database = isinstance(api, DatabaseApi)
+    some = kill_points(writes, after=after, every=3 if is_database else 8)
+    if which == "some":
+        return some
+    return sorted({*range(1, writes + 1, 1 + generation if is_database else 5)} - {*some})
 
 
 @pytest.mark.parametrize("generation", [0, 1])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("which", ["some", pytest.param("others", marks=pytest.mark.slow)])
 def test_interrupted_anywhere_and_repeated_leaves_each_model_once(
     api: TrackingApi,
     writes: list[int],
     generation: int,
     after: bool,
+    which: str,
     request: pytest.FixtureRequest,
 ) -> None:
-    for at in some_points(api, writes[generation], after=after):
-        interrupt(api, at, generation=generation, after=after, name=request.node.name)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("generation", [0, 1])
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_interrupted_at_every_other_write_too_leaves_each_model_once(
-    api: TrackingApi,
-    writes: list[int],
-    generation: int,
-    after: bool,
-    request: pytest.FixtureRequest,
-) -> None:
-    """What the test above left out: each write at first, every other later, fewer on a server."""
-    step = 1 + generation if isinstance(api, DatabaseApi) else 5
-    done = some_points(api, writes[generation], after=after)
-    for at in sorted({*range(1, writes[generation] + 1, step)} - {*done}):
+    for at in points(api, generation, writes[generation], after=after, which=which):
         interrupt(api, at, generation=generation, after=after, name=request.node.name)
 
 
