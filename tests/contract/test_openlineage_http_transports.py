@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,10 +12,10 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from support.certificates import self_signed
 from support.client_transports import TOKENS
 from support.lineage_outbox import run_named
 from support.openlineage_server import LineageServer, Reply
+from support.secured_server import secured_server
 
 from exporter.config import OpenLineageSettings
 from exporter.errors import ConfigError, SinkUnavailable
@@ -203,44 +202,10 @@ def test_without_a_token_to_be_had_the_destination_stops_and_tells_no_secret(
 # Certificates
 
 
-@contextmanager
-def secured(server: LineageServer, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Give the address of a TLS server that takes everything, and its certificate."""
-    made = self_signed(folder)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(made.certificate, made.key)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(201)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
-            """Say nothing."""
-
-    class Listener(ThreadingHTTPServer):
-        def handle_error(self, request: Any, client_address: Any) -> None:  # Any: as the base
-            """Say nothing when a client does not trust us."""
-
-    listener = Listener(("127.0.0.1", 0), Handler)
-    listener.socket = context.wrap_socket(listener.socket, server_side=True)
-    thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"https://127.0.0.1:{listener.server_address[1]}", made.certificate
-    finally:
-        listener.shutdown()
-        listener.server_close()
-        thread.join()
-
-
-def test_certificates_are_looked_at_as_the_transport_says(
-    lineage_server: LineageServer, tmp_path: Path
-) -> None:
-    with secured(lineage_server, tmp_path) as (url, certificate):
-        http: Json = {"type": "http", "url": url}
+def test_certificates_are_looked_at_as_the_transport_says(tmp_path: Path) -> None:
+    with secured_server(tmp_path) as server:
+        certificate = server.certificate
+        http: Json = {"type": "http", "url": server.url}
         with pytest.raises(SinkUnavailable, match="cannot be reached"):
             sent(opened(transport=http))
         trusting: list[Json] = [

@@ -77,7 +77,6 @@ class MlflowSink:
         Raises: DeletedInSink when it was deleted in MLflow, unless `repair` brings it back.
         """
         state = self._api.experiment_by_tag("exporter.key", plan.key)
-        state = state or self._api.experiment_by_name(plan.name)
         if state is None:
             created = self._api.create_experiment(plan.name, plan.tags)
             if created is not None:

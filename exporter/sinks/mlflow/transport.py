@@ -5,20 +5,16 @@ acknowledgement of the first (https://github.com/Kludex/uvicorn/issues/3149): TC
 each read saves about 40 ms per request. Where the platform has none, every request has a connection
 of its own, which avoids the wait too.
 
-HTTP_PROXY, HTTPS_PROXY and NO_PROXY count as the standard library reads them; a server on loopback
-is always spoken to directly.
+The environment may name a proxy, see `exporter.sinks.proxies`.
 """
 
 from __future__ import annotations
 
-import base64
 import http.client
-import ipaddress
 import os
 import socket
 import ssl
 import time
-import urllib.request
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
@@ -28,6 +24,7 @@ from exporter.errors import ConfigError, CorruptArtifact
 from exporter.sinks.deadline import TimedSocket
 from exporter.sinks.mlflow.answers import Answer
 from exporter.sinks.plain_words import reason_of
+from exporter.sinks.proxies import basic, bracketed, open_tunnel, proxy_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,7 +33,6 @@ QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 _IDLE_S = 2.0  # uvicorn closes after 5 s of silence
 _CONNECT_TIMEOUT_S = 10.0
 _BLOCK = 256 * 1024
-_LONGEST_HEAD = 64 * 1024  # of a proxy's answer
 
 
 class NotSent(Exception):  # noqa: N818 - reads as the event at the call site
@@ -104,7 +100,7 @@ def address_of(
         token = os.environ.get("MLFLOW_TRACKING_TOKEN")
     authorization = None
     if username is not None:
-        authorization = _basic(username, password or "")
+        authorization = basic(username, password or "")
     elif token:
         authorization = f"Bearer {token}"
     if authorization is not None and not (authorization.isascii() and authorization.isprintable()):
@@ -115,45 +111,8 @@ def address_of(
     host = parts.hostname
     port = port or (443 if secure else 80)
     prefix = parts.path.rstrip("/")
-    shown = f"{parts.scheme}://{_bracketed(host)}:{port}{prefix}"
+    shown = f"{parts.scheme}://{bracketed(host)}:{port}{prefix}"
     return Address(secure, host, port, prefix, authorization, shown)
-
-
-class Proxy(NamedTuple):
-    """A proxy before a server. `shown` is for messages and holds no secret."""
-
-    host: str
-    port: int
-    authorization: str | None
-    shown: str
-
-
-def proxy_of(address: Address) -> Proxy | None:
-    """Give the proxy that the environment names for a server; None where it is spoken to directly.
-
-    Raises: ConfigError for a proxy that does not speak plain HTTP, or whose address is none.
-    """
-    scheme = "https" if address.secure else "http"
-    proxies = urllib.request.getproxies()
-    named = proxies.get(scheme) or proxies.get("all")
-    if not named or _is_loopback(address.host):
-        return None
-    if urllib.request.proxy_bypass(f"{_bracketed(address.host)}:{address.port}"):
-        return None
-    parts = urlsplit(named if "://" in named else f"http://{named}")
-    try:
-        port = parts.port or 80
-    except ValueError:
-        port = 0
-    if parts.scheme != "http" or not parts.hostname or not port:
-        raise ConfigError(
-            f"The environment names a proxy for {address.shown} that cannot be used.",
-            hint=f"Set {scheme}_proxy to http://host:port, or name the server in no_proxy.",
-        )
-    authorization = None
-    if parts.username is not None:
-        authorization = _basic(unquote(parts.username), unquote(parts.password or ""))
-    return Proxy(parts.hostname, port, authorization, f"http://{_bracketed(parts.hostname)}:{port}")
 
 
 class Connection:
@@ -170,10 +129,12 @@ class Connection:
         self._clock: TimedSocket | None = None
         self._response: http.client.HTTPResponse | None = None
         self._last_used = 0.0
-        self._proxy = proxy_of(address)
+        self._proxy = proxy_for(
+            address.host, address.port, secure=address.secure, shown=address.shown
+        )
         self._prefix = address.prefix
         default = 443 if address.secure else 80
-        host = _bracketed(address.host)
+        host = bracketed(address.host)
         lines = [
             f"Host: {host}" if address.port == default else f"Host: {host}:{address.port}",
             "User-Agent: pipeline-exporter",
@@ -314,8 +275,7 @@ class Connection:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if context is not None:
                 if self._proxy is not None:
-                    _open_tunnel(raw, self._proxy, self._address, within_s)
-                    raw.settimeout(within_s)
+                    open_tunnel(raw, self._proxy, self._address.host, self._address.port, within_s)
                 raw = context.wrap_socket(raw, server_hostname=self._address.host)
         except ssl.SSLCertVerificationError as error:
             raw.close()
@@ -328,8 +288,7 @@ class Connection:
 
     def _blame(self, error: Exception) -> str:
         """Say what went wrong, and that a proxy was in between."""
-        through = f" (through the proxy {self._proxy.shown})" if self._proxy is not None else ""
-        return f"{reason_of(error)}{through}"
+        return f"{reason_of(error)}{'' if self._proxy is None else self._proxy.through}"
 
     def break_off(self) -> None:
         """End a request under way in another thread: it raises OutcomeUnknown there."""
@@ -355,47 +314,6 @@ def _answer(response: http.client.HTTPResponse, body: bytes) -> Answer:
         response.getheader("Retry-After"),
         body,
     )
-
-
-def _open_tunnel(raw: socket.socket, proxy: Proxy, address: Address, within_s: float) -> None:
-    """Ask a proxy to pass bytes on to a server that speaks TLS.
-
-    Raises: OSError where it does not.
-    """
-    target = f"{_bracketed(address.host)}:{address.port}"
-    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
-    if proxy.authorization is not None:
-        lines.append(f"Proxy-Authorization: {proxy.authorization}")
-    raw.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
-    # Read unbuffered: what follows the answer belongs to TLS.
-    clock = TimedSocket(raw, within_s)
-    answer = b""
-    while not answer.endswith(b"\r\n\r\n"):
-        clock.wait()
-        byte = raw.recv(1)
-        if not byte or len(answer) > _LONGEST_HEAD:
-            raise ConnectionResetError
-        answer += byte
-    status = answer.split(b" ", 2)[1][:3].decode("latin-1") if b" " in answer else "nothing"
-    if not status.startswith("2"):
-        raise OSError(f"the proxy answered HTTP {status} to CONNECT")
-
-
-def _is_loopback(host: str) -> bool:
-    """Tell a server of this very machine: a proxy's own loopback is another one."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _basic(username: str, password: str) -> str:
-    pair = f"{username}:{password}".encode()
-    return f"Basic {base64.b64encode(pair).decode('ascii')}"
 
 
 def _stream(connection: socket.socket, body: Streamed) -> None:

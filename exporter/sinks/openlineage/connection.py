@@ -11,9 +11,12 @@ from exporter.errors import SinkTransient, SinkUnavailable
 from exporter.sinks.deadline import TimedSocket
 from exporter.sinks.openlineage.outcomes import Answer
 from exporter.sinks.plain_words import reason_of
+from exporter.sinks.proxies import open_tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from exporter.sinks.proxies import Proxy
 
 _BODY_LIMIT = 65_536
 _OF_A_BODY = frozenset({"Content-Type", "Content-Encoding"})
@@ -50,12 +53,19 @@ class Connection:
         headers: Mapping[str, str],
         timeout_s: float,
         tls: ssl.SSLContext | None,
+        proxy: Proxy | None,
     ) -> None:
         self._destination = destination
         self._address = address
         self._headers = dict(headers)
         self._timeout_s = timeout_s
         self._tls = tls
+        self._proxy = proxy
+        self._root = ""
+        if proxy is not None and not address.is_tls:
+            self._root = address.shown
+            if proxy.authorization is not None:
+                self._headers["Proxy-Authorization"] = proxy.authorization
         self._open: http.client.HTTPConnection | None = None
         self._clock: TimedSocket | None = None
 
@@ -119,11 +129,14 @@ class Connection:
         return made
 
     def _reached(self, made: http.client.HTTPConnection) -> socket.socket:
-        plain = socket.create_connection((made.host, made.port), timeout=self._timeout_s)
+        near = self._proxy or made
+        plain = socket.create_connection((near.host, near.port), timeout=self._timeout_s)
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is None:
                 return plain
+            if self._proxy is not None:
+                open_tunnel(plain, self._proxy, made.host, made.port, self._timeout_s)
             return self._tls.wrap_socket(plain, server_hostname=made.host)
         except OSError:
             plain.close()
@@ -132,7 +145,7 @@ class Connection:
     def _exchange(self, connection: http.client.HTTPConnection, request: _Request) -> Answer:
         if self._clock is not None:
             self._clock.renew(self._timeout_s)
-        connection.request(*request)
+        connection.request(*request._replace(path=self._root + request.path))
         response = connection.getresponse()
         text, is_whole = self._read(response)
         response.close()
@@ -166,9 +179,15 @@ class Connection:
     def _unreachable(self, error: OSError, hint: str) -> SinkUnavailable:
         return SinkUnavailable(
             f"The OpenLineage destination {self._destination!r} at {self._address.shown} "
-            f"cannot be reached: {reason_of(error)}.",
+            f"cannot be reached: {reason_of(error)}{self._through}.",
             hint=hint,
         )
 
+    @property
+    def _through(self) -> str:
+        return "" if self._proxy is None else self._proxy.through
+
     def _no_answer(self, error: Exception) -> SinkTransient:
-        return SinkTransient(f"No answer from {self._address.shown}: {reason_of(error)}.")
+        return SinkTransient(
+            f"No answer from {self._address.shown}: {reason_of(error)}{self._through}."
+        )

@@ -19,6 +19,7 @@ from exporter.errors import ConfigError, SinkTransient, SinkUnavailable
 from exporter.sinks.openlineage.batches import batches_of, outcomes_of_batch, wrapped
 from exporter.sinks.openlineage.connection import Address, Connection
 from exporter.sinks.openlineage.outcomes import GENERIC, Outcome, is_trouble, outcome_of
+from exporter.sinks.proxies import bracketed, proxy_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -67,8 +68,9 @@ class HttpDestination:
         The profile's `probe` lies below `root`, which is the URL without the endpoint unless given.
         `bearer` gives the authorization of each request, unless `headers` have one; `secrets` are
         not shown, whoever repeats them.
-        Raises: ConfigError if the URL names no host, or a token is given that the profile does not
-            show.
+        The environment may name a proxy, see `exporter.sinks.proxies`.
+        Raises: ConfigError if the URL names no host, if a token is given that the profile does not
+            show, or for a proxy that cannot be used.
         """
         self._name = name
         self._profile = profile
@@ -92,9 +94,12 @@ class HttpDestination:
             shown[name_it] = value
         shown.update(headers or {})
         sent.update(shown)
+        port = address.port or (443 if address.is_tls else 80)
+        proxy = proxy_for(address.host, port, secure=address.is_tls, shown=address.shown)
         # A catalog may repeat what it was shown, in an answer or where it redirects to.
         self._secrets = [*secrets, *shown.values(), *_secrets_of(url)]
-        self._secrets += [one for one in (token, basic) if one]
+        for_proxy = proxy and (proxy.authorization or "").removeprefix("Basic ")
+        self._secrets += [one for one in (token, basic, for_proxy) if one]
         self._mask = Masker(self._secrets)
         is_shown = any(name_it.lower() == "authorization" for name_it in headers or {})
         self._bearer = None if is_shown else bearer
@@ -102,7 +107,7 @@ class HttpDestination:
         self._token_lock = threading.Lock()
         trust = (tls or ssl.create_default_context()) if address.is_tls else None
         self._connections = [
-            Connection(name, address, sent, timeout_s, trust)
+            Connection(name, address, sent, timeout_s, trust, proxy)
             for _ in range(profile.lanes if lanes is None else lanes)
         ]
         self._lock = threading.Lock()
@@ -395,6 +400,5 @@ def _address(name: str, url: str, endpoint: str) -> tuple[Address, str | None]:
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         credentials = base64.b64encode(pair.encode("utf-8")).decode("ascii")
-    host_shown = f"[{host}]" if ":" in host else host
-    shown = f"{parts.scheme}://{host_shown}{'' if port is None else f':{port}'}"
+    shown = f"{parts.scheme}://{bracketed(host)}{'' if port is None else f':{port}'}"
     return Address(parts.scheme == "https", host, port, path, shown), credentials

@@ -211,6 +211,11 @@ def _stop_hint(answer: Answer) -> tuple[str, str] | None:
     status = answer.status
     if status in {401, 403}:
         return f"refused our credentials (HTTP {status})", "Check the token of this destination."
+    if status == 407:
+        return (
+            "is behind a proxy that asks for credentials (HTTP 407)",
+            "Give them in the proxy's address in the environment: http://user:password@host:port.",
+        )
     if 300 <= status < 400:
         where = f" to {answer.location}" if answer.location else ""
         return (
