@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from exporter.sinks.mlflow import MlflowSink
+from exporter.sinks.mlflow.asking import Asker
 from exporter.sinks.mlflow.rest import RestApi
-from exporter.sinks.mlflow.transport import QUICKACK
+from exporter.sinks.mlflow.transport import QUICKACK, address_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,11 +50,11 @@ class Recording:
         return sum(map(len, self.units))
 
 
-class RecordingApi(RestApi):
+class RecordingAsker(Asker):
     """Sends as the product does, on one thread, and remembers all of it."""
 
     def __init__(self, tracking_uri: str, recording: Recording) -> None:
-        super().__init__(tracking_uri, timeout_s=60.0)
+        super().__init__(address_of(tracking_uri), 60.0, time.sleep)
         self.into = recording.experiments
         self._known: dict[bytes, None] = {}
 
@@ -76,8 +78,9 @@ class RecordingSink(MlflowSink):
     """The product's sink, noting where each unit begins."""
 
     def __init__(self, tracking_uri: str, recording: Recording) -> None:
-        self._recorder = RecordingApi(tracking_uri, recording)
-        super().__init__(tracking_uri, api=self._recorder)
+        self._recorder = RecordingAsker(tracking_uri, recording)
+        api = RestApi(tracking_uri, timeout_s=60.0, asker=self._recorder)
+        super().__init__(tracking_uri, api=api)
         self._recording = recording
 
     def apply(self, plan: UnitPlan, *args: object, **options: object) -> Applied:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
-from exporter.sinks.mlflow import rest
+from exporter.sinks.mlflow import asking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def try_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the sink try as often as ever, without its pauses, which are told by their own tests."""
-    monkeypatch.setattr(rest, "_DELAYS_S", (0.0,) * len(rest._DELAYS_S))
+    monkeypatch.setattr(asking, "_DELAYS_S", (0.0,) * len(asking._DELAYS_S))
 
 
 @dataclass(frozen=True, slots=True)
