@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ import yaml
 from support.client_transports import TOKENS
 from support.lineage_outbox import run_named
 from support.openlineage_server import LineageServer, Reply
+from support.quiet_server import serving
 from support.secured_server import secured_server
 
 from exporter.config import OpenLineageSettings
@@ -151,15 +151,8 @@ def token_place(status: int, answer: Mapping[str, object]) -> Iterator[TokenPlac
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield TokenPlace(f"http://127.0.0.1:{server.server_address[1]}/token", asked)
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Handler) as url:
+        yield TokenPlace(f"{url}/token", asked)
 
 
 def _auth(kind: str, endpoint: str) -> Json:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from support.kafka_broker import KafkaBroker
 from support.kafka_memory import MemoryProducer, memory_kafka
 from support.lineage_outbox import LineageOutbox, opened_outbox, run_named
 from support.openlineage_server import LineageServer, Reply
+from support.quiet_server import serving
 from support.stores import MAPPINGS, RECORDED, RecordedStore
 from support.transport_places import opened
 
@@ -350,15 +350,8 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[_Aws, str]]:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
             """Say nothing."""
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield state, f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Handler) as url:
+        yield state, url
 
 
 def test_datazone_gets_our_bytes_under_a_token_of_their_content(

@@ -16,11 +16,12 @@ import time
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from support.openlineage_server import Reply
+from support.quiet_server import serving
 
 from fakes.marquez_limits import Refusal, damage, page, refusal_of_body, refusal_of_event
 from fakes.marquez_reads import BASE, Answer, missing, read
@@ -147,25 +148,8 @@ class FakeMarquez:
 def running_catalog(**settings: Any) -> Iterator[FakeMarquez]:  # Any: fields of FakeMarquez
     """Start a catalog on a free port of loopback, and stop it."""
     catalog = FakeMarquez(**settings)
-    listener = _Listener(("127.0.0.1", 0), type("Handler", (_Handler,), {"catalog": catalog}))
-    catalog.url = f"http://127.0.0.1:{listener.server_address[1]}"
-    thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with serving(type("Handler", (_Handler,), {"catalog": catalog})) as catalog.url:
         yield catalog
-    finally:
-        listener.shutdown()
-        listener.server_close()
-        thread.join()
-
-
-class _Listener(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # Any: as the base has it
-        """Say nothing when a client goes away."""
 
 
 class _Handler(BaseHTTPRequestHandler):

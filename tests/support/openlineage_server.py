@@ -8,10 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
 
 import pytest
+
+from support.quiet_server import serving
 
 Json = dict[str, Any]  # Any: a parsed event
 
@@ -64,25 +66,8 @@ class LineageServer:
 def lineage_server() -> Iterator[LineageServer]:
     """Start a recording server on a free port, and stop it."""
     server = LineageServer()
-    listener = _Listener(("127.0.0.1", 0), _handler_for(server))
-    server.url = f"http://127.0.0.1:{listener.server_address[1]}"
-    thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with serving(_handler_for(server)) as server.url:
         yield server
-    finally:
-        listener.shutdown()
-        listener.server_close()
-        thread.join()
-
-
-class _Listener(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # Any: as the base has it
-        """Say nothing when a client goes away."""
 
 
 def _handler_for(server: LineageServer) -> type[BaseHTTPRequestHandler]:

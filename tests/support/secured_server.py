@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ssl
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from support.certificates import self_signed
+from support.quiet_server import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 class SecuredServer(NamedTuple):
     """Where it listens, and the certificate that it shows."""
 
-    port: int
+    url: str
     certificate: Path
 
     @property
-    def url(self) -> str:
-        """Its address by number."""
-        return f"https://127.0.0.1:{self.port}"
+    def port(self) -> int:
+        """The port of its address."""
+        return urlsplit(self.url).port or 0
 
 
 @contextmanager
@@ -33,16 +34,8 @@ def secured_server(folder: Path, *names: str) -> Iterator[SecuredServer]:
     made = self_signed(folder, *names)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(made.certificate, made.key)
-    listener = _Listener(("127.0.0.1", 0), _Handler)
-    listener.socket = context.wrap_socket(listener.socket, server_side=True)
-    thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield SecuredServer(int(listener.server_address[1]), made.certificate)
-    finally:
-        listener.shutdown()
-        listener.server_close()
-        thread.join()
+    with serving(_Handler, context) as url:
+        yield SecuredServer(url, made.certificate)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -54,8 +47,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
         """Say nothing."""
-
-
-class _Listener(ThreadingHTTPServer):
-    def handle_error(self, request: Any, client_address: Any) -> None:  # Any: as the base
-        """Say nothing when a client does not trust us."""
