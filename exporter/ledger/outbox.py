@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import case, func, insert, select, text, update
 
-from exporter.ledger import exact_links, reading, whole_runs
+from exporter.ledger import due_runs, exact_links, reading, whole_runs
 from exporter.ledger.dead import write_letter
 from exporter.ledger.outbox_rows import leave, row_of
 from exporter.ledger.progress import chunks, count, counted, mark_done, outbox_scope
@@ -132,7 +132,7 @@ class Outbox:
             with self._database.write(lease) as connection:
                 reading.unpark(connection, destination, freed)
         with self._database.read() as connection:
-            chosen = whole_runs.next_runs(
+            chosen = due_runs.next_runs(
                 connection, destination, limit=limit, now=now, stacks=stacks
             )
         if chosen.reopened or chosen.held:
@@ -140,8 +140,8 @@ class Outbox:
                 whole_runs.reopen(connection, destination, chosen.reopened)
                 reading.park(connection, destination, chosen.held)
         with self._database.read() as connection:
-            rows = whole_runs.rows_of(connection, destination, chosen)
-            told = whole_runs.told_by_others(connection, destination, rows)
+            rows = due_runs.rows_of(connection, destination, chosen)
+            told = due_runs.told_by_others(connection, destination, rows)
         self.acknowledge(lease, destination, told, now, whole=True)
         return [row for row in rows if row.seq not in told]
 
