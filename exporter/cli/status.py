@@ -11,6 +11,7 @@ from exporter.cli.tables import print_table
 from exporter.hierarchy import iso_from_ms
 from exporter.ledger import Ledger
 from exporter.sinks.openlineage import SINK_PREFIX
+from exporter.sync.experiments import deleted_pipelines
 from exporter.sync.mlflow_export import mlflow_sink_name
 
 if TYPE_CHECKING:
@@ -98,8 +99,11 @@ def _stack(ledger: Ledger, settings: Settings, key: str, now_ms: int) -> JsonObj
     totals = ledger.units.totals(key)
     mlflow = settings.sinks.mlflow
     names = {SINK_PREFIX + d.name: d.name for d in settings.sinks.openlineage}
+    deleted: list[str] = []
     if mlflow is not None:
-        names[mlflow_sink_name(mlflow.tracking_uri.get_secret_value())] = "mlflow"
+        sink = mlflow_sink_name(mlflow.tracking_uri.get_secret_value())
+        names[sink] = "mlflow"
+        deleted = deleted_pipelines(ledger.units.cursor(key).cursor, sink)
     stale_ms = int(settings.stale_after.total_seconds() * 1000)
     return {
         "pipelines": totals.pipelines,
@@ -109,6 +113,7 @@ def _stack(ledger: Ledger, settings: Settings, key: str, now_ms: int) -> JsonObj
         "waiting": totals.waiting,
         "stale": ledger.units.count_stale(key, before_ms=now_ms - stale_ms),
         "dead": totals.dead,
+        "deleted_in_mlflow": deleted,
         "sinks": {
             shown: {"done": totals.done.get(sink, 0), "pending": totals.pending.get(sink, 0)}
             for sink, shown in names.items()
@@ -155,6 +160,12 @@ def _draw(shown: JsonObject) -> None:
         ("stack", "history", "sinks", "runs", "full re-scan takes"),
         rows,
     )
+    for key, stack in shown["stacks"].items():
+        for pipeline in (stack or {}).get("deleted_in_mlflow", []):
+            print_line(
+                f"{key}: the experiment of pipeline {pipeline!r} was deleted in MLflow; "
+                "`pipeline-exporter run --repair` brings it back"
+            )
     for name, counts in (shown["openlineage"] or {}).items():
         print_line(
             f"openlineage {name}: {counts['delivered']:,} delivered, "

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from exporter.errors import SinkUnavailable
 from exporter.ledger import PendingUnit
 from exporter.sync.contents import ContentFiller
+from exporter.sync.experiments import DELETED_MARK, deleted_pipelines
 from exporter.sync.intake import Intake
 from exporter.sync.mlflow_export import Exported
 from exporter.sync.on_disk import OnDisk
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from exporter.history.ports import Changes
     from exporter.ledger import Ledger, SeenUnit, SinkState
+    from exporter.ledger.records import CursorValue
     from exporter.sync.clock import Clock, Stop
     from exporter.sync.contents import FilledRun
     from exporter.sync.intake import CycleRules, Taken
@@ -101,30 +103,36 @@ class StackCycle:
             whole_in = self._holds_pipelines() if self._take_pipelines() else []
         if not self._take_source(changes, rescans=not (cursor is None or changes.untouched)):
             return
-        before = {} if mark is None or self.rules.repair else mark.get("deleted", {})
+        before = self._deleted_before(mark)
         deleted = self._deleted(before)
-        mark = {"feed": changes.cursor, "pipelines_in": whole_in, "deleted": deleted}
+        mark = {"feed": changes.cursor, "pipelines_in": whole_in, DELETED_MARK: deleted}
         self.ledger.units.save_cursor(self.leadership.lease, key, mark, self.stack.policy)
         if self.rules.repair:
             self._tag_gone_again()
         self._take_pending()
         if self._deleted(before) != deleted:
-            mark["deleted"] = self._deleted(before)
+            mark[DELETED_MARK] = self._deleted(before)
             self.ledger.units.save_cursor(self.leadership.lease, key, mark, self.stack.policy)
         self._note_deleted(before)
 
-    def _deleted(self, before: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    def _deleted_before(self, mark: CursorValue | None) -> list[str]:
+        """Name the pipelines that earlier cycles found deleted; a repair finds out anew."""
+        if self.mlflow is None or self.rules.repair:
+            return []
+        return deleted_pipelines(mark, self.mlflow.name)
+
+    def _deleted(self, before: Sequence[str]) -> dict[str, list[str]]:
         """Name the pipelines whose experiment was deleted in MLflow, now or in earlier cycles."""
         if self.mlflow is None:
             return {}
         now = {p for stack, p in self.mlflow.experiments.deleted if stack == self.stack.key}
-        return {self.mlflow.name: sorted(now.union(before.get(self.mlflow.name, [])))}
+        return {self.mlflow.name: sorted(now.union(before))}
 
-    def _note_deleted(self, before: Mapping[str, list[str]]) -> None:
+    def _note_deleted(self, before: Sequence[str]) -> None:
         """Say again what an earlier cycle found deleted, for what comes of it is not written."""
         if self.mlflow is None:
             return
-        for pipeline in before.get(self.mlflow.name, []):
+        for pipeline in before:
             if (self.stack.key, pipeline) not in self.mlflow.experiments.deleted:
                 note = (
                     "its experiment was deleted in MLflow, and runs that came since are not there; "

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from exporter.hierarchy import PipelineRecord, RunSnapshot
     from exporter.ledger import Ledger
+    from exporter.ledger.records import CursorValue
     from exporter.mapping.mlflow import ExperimentPlan, MlflowNaming
     from exporter.sinks.mlflow import ExperimentBinding, MlflowSink
     from exporter.sync.leading import Leadership
@@ -32,7 +33,18 @@ if TYPE_CHECKING:
 SCAN_PROCESS = "scan"
 """Signs the intents of units that a scan found in MLflow and the ledger did not know."""
 
+DELETED_MARK = "deleted"
+"""In the mark of a stack: MLflow sink → pipelines whose experiment was deleted there."""
+
 _ADOPTED = 1_000
+
+
+def deleted_pipelines(mark: CursorValue | None, sink_name: str) -> list[str]:
+    """Name the pipelines of a stack that were last seen deleted in an MLflow, by the stack's mark.
+
+    Their experiments stay deleted, and runs that came since are not there, until a repair.
+    """
+    return list((mark or {}).get(DELETED_MARK, {}).get(sink_name, []))
 
 
 @dataclass(slots=True)
