@@ -7,6 +7,7 @@ same address) takes what the ledger knew of its runs with it, and all of them ar
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from exporter.mapping.mlflow import plan_experiment
 from exporter.sync.outcomes import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from exporter.hierarchy import PipelineRecord, RunSnapshot
     from exporter.ledger import Ledger
@@ -108,10 +109,9 @@ class Experiments:
         if plan.key in self._refused:
             raise self._refused[plan.key]
         row = self.ledger.bindings.experiment(self.sink_name, plan.key)
-        if report.mlflow is not None:
-            report.mlflow.requests += 1
         try:
-            binding = self.sink.experiment(plan, repair=self.repair)
+            with self._counting(report):
+                binding = self.sink.experiment(plan, repair=self.repair)
         except (SinkTransient, SinkTerminal) as error:
             self._refused[plan.key] = error
             if isinstance(error, DeletedInSink):
@@ -122,13 +122,23 @@ class Experiments:
             self._forget(stack, pipeline, plan.key, report)
             self._sweep(stack, report)
         if binding.existed and not is_same:
-            self._adopt(binding)
+            with self._counting(report):
+                self._adopt(binding)
         if not is_same:
             found = ExperimentRow(binding.experiment_id, binding.artifact_location, scanned=True)
             lease = self.leadership.lease
             self.ledger.bindings.save_experiment(lease, self.sink_name, plan.key, found)
         self._bound[plan.key] = binding
         return binding
+
+    @contextmanager
+    def _counting(self, report: StackReport) -> Iterator[None]:
+        before = self.sink.requests
+        try:
+            yield
+        finally:
+            if report.mlflow is not None:
+                report.mlflow.requests += self.sink.requests - before
 
     def _sweep(self, stack: str, report: StackReport) -> None:
         """Look at the other experiments of a stack: an MLflow that lost one may have lost all."""
@@ -140,9 +150,9 @@ class Experiments:
             row = self.ledger.bindings.experiment(self.sink_name, key)
             if row is None or key in self._bound:
                 continue
-            if report.mlflow is not None:
-                report.mlflow.requests += 1
-            if not self.sink.holds(row.experiment_id, key):
+            with self._counting(report):
+                is_held = self.sink.holds(row.experiment_id, key)
+            if not is_held:
                 self._forget(stack, pipeline, key, report)
 
     def _forget(self, stack: str, pipeline: str, key: str, report: StackReport) -> None:

@@ -52,6 +52,11 @@ class MlflowSink:
             tracking_uri, username, password, token, timeout_s, creates=creates
         )
 
+    @property
+    def requests(self) -> int:
+        """Count what this thread has asked of MLflow so far."""
+        return self._api.requests
+
     def check(self) -> str:
         """Ask the server who it is, with our credentials, and give its version.
 
