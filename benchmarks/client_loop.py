@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
+from exporter.mapping.mlflow import PAGES_TAG, pages_tag
+from exporter.sinks.mlflow.holding import seal_tags
+from exporter.sinks.mlflow.tags import PARENT_TAG
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlflow.tracking import MlflowClient
 
     from exporter.mapping.mlflow import DatasetPlan, RunPlan, UnitPlan
@@ -14,22 +20,28 @@ if TYPE_CHECKING:
 
 def export_batched(client: MlflowClient, experiment_id: str, plan: UnitPlan) -> None:
     """Log a unit with one call for all parameters, metrics and late tags of each run."""
-    parent = _begin(client, experiment_id, plan.parent, {})
-    for child in plan.children:
-        run_id = _begin(client, experiment_id, child, {"mlflow.parentRunId": parent})
-        _batch(client, child, run_id, {"exporter.complete": plan.digest})
-    _pages(client, plan, parent)
-    _batch(client, plan.parent, parent, {**plan.record, "exporter.complete": plan.seal})
+    _export(client, experiment_id, plan, _batch)
 
 
 def export_one_by_one(client: MlflowClient, experiment_id: str, plan: UnitPlan) -> None:
     """Log a unit with `log_param`, `log_metric` and `set_tag`, as examples in the manual do."""
+    _export(client, experiment_id, plan, _singly)
+
+
+def _export(
+    client: MlflowClient,
+    experiment_id: str,
+    plan: UnitPlan,
+    log: Callable[[MlflowClient, RunPlan, str, dict[str, str]], None],
+) -> None:
+    """Leave in MLflow what the exporter leaves there, tag for tag."""
     parent = _begin(client, experiment_id, plan.parent, {})
     for child in plan.children:
-        run_id = _begin(client, experiment_id, child, {"mlflow.parentRunId": parent})
-        _singly(client, child, run_id, {"exporter.complete": plan.digest})
+        run_id = _begin(client, experiment_id, child, {PARENT_TAG: parent})
+        log(client, child, run_id, seal_tags(plan, child.key, run_id, {}))
     _pages(client, plan, parent)
-    _singly(client, plan.parent, parent, {**plan.record, "exporter.complete": plan.seal})
+    pages = {PAGES_TAG: pages_tag(plan.pages)}
+    log(client, plan.parent, parent, seal_tags(plan, plan.unit, parent, pages))
 
 
 def _pages(client: MlflowClient, plan: UnitPlan, run_id: str) -> None:
